@@ -1,0 +1,86 @@
+"""Tokens to character ids: UTF-8 bytes with marks for the borders of a word.
+
+The ids are those of AllenNLP's ``ELMoCharacterMapper``: a byte b has the id b + 1,
+and 0 means that there is no token at all.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = [
+    "BEGIN_SENTENCE",
+    "DEFAULT_MAX_CHARACTERS",
+    "END_SENTENCE",
+    "N_CHARACTER_IDS",
+    "PADDING_ID",
+    "token_to_character_ids",
+    "tokens_to_character_ids",
+]
+
+BEGIN_SENTENCE = "<S>"
+END_SENTENCE = "</S>"
+DEFAULT_MAX_CHARACTERS = 50
+
+_BEGIN_SENTENCE_ID = 257
+_END_SENTENCE_ID = 258
+_BEGIN_WORD_ID = 259
+_END_WORD_ID = 260
+PADDING_ID = 261
+N_CHARACTER_IDS = 262
+
+
+def token_to_character_ids(
+    token: str,
+    max_characters: int = DEFAULT_MAX_CHARACTERS,
+    tokens_to_add: Mapping[str, int] | None = None,
+) -> list[int]:
+    """Return the character ids of one token.
+
+    Parameters
+    ----------
+    token : str
+        Any string, the empty one included. Its bytes are cut to
+        ``max_characters - 2``, which may fall inside a character; lone surrogates
+        have no bytes and vanish.
+    max_characters : int
+        Length of the result.
+    tokens_to_add : mapping of str to int, optional
+        Tokens that stand for one character id of their own, given without the +1.
+
+    Returns
+    -------
+    list of int
+        ``max_characters`` ids from 1 to 261.
+
+    Examples
+    --------
+    >>> token_to_character_ids("ab", max_characters=6)
+    [259, 98, 99, 260, 261, 261]
+    """
+    if tokens_to_add is not None and token in tokens_to_add:
+        inner = [tokens_to_add[token] + 1]
+    elif token == BEGIN_SENTENCE:
+        inner = [_BEGIN_SENTENCE_ID]
+    elif token == END_SENTENCE:
+        inner = [_END_SENTENCE_ID]
+    else:
+        encoded = token.encode("utf-8", "ignore")[: max_characters - 2]
+        inner = [byte + 1 for byte in encoded]
+    padding = [PADDING_ID] * (max_characters - 2 - len(inner))
+    return [_BEGIN_WORD_ID, *inner, _END_WORD_ID, *padding]
+
+
+def tokens_to_character_ids(
+    tokens: Sequence[str] | Iterable[str],
+    max_characters: int = DEFAULT_MAX_CHARACTERS,
+) -> npt.NDArray[np.int64]:
+    """Return the character ids of tokens.
+
+    Returns
+    -------
+    ndarray of shape (n_tokens, max_characters), int64
+    """
+    rows = [token_to_character_ids(token, max_characters) for token in tokens]
+    return np.array(rows, dtype=np.int64).reshape(len(rows), max_characters)
