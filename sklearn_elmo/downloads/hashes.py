@@ -1,0 +1,98 @@
+"""What each file was when it first came: a small JSON beside the models.
+
+A user pins a hash by passing it, or by writing it into the file by hand::
+
+    {"models/original/weights.hdf5": {"sha256": "...", "size": 374434792}}
+"""
+
+import dataclasses
+import hashlib
+import json
+import os
+import tempfile
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from sklearn_elmo.errors import DownloadError
+
+HASHES_FILE_NAME = "known_hashes.json"
+LOCK_TIMEOUT_S = 30.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Fingerprint:
+    """Length in bytes and hexadecimal SHA-256 of a file."""
+
+    sha256: str
+    size: int
+
+
+def fingerprint(path: Path) -> Fingerprint:
+    """Read a file once and give its length and SHA-256."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return Fingerprint(digest, path.stat().st_size)
+
+
+def read_known(home: Path) -> dict[str, Fingerprint]:
+    """Read every recorded fingerprint, keyed by the file's place below the home folder.
+
+    Raises
+    ------
+    DownloadError
+        The file is there but is not what `record` writes; a check that cannot
+        be made is never skipped in silence.
+    """
+    path = home / HASHES_FILE_NAME
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except OSError as error:
+        message = f"The record of file hashes {path} cannot be read ({error})."
+        raise DownloadError(message) from error
+    try:
+        return {
+            key: Fingerprint(str(value["sha256"]), int(value["size"]))
+            for key, value in json.loads(text).items()
+        }
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        message = (
+            f"The record of file hashes {path} is damaged ({error}); expected a JSON "
+            "object of {file: {sha256, size}}. Mend it, or delete it to record "
+            "the hashes anew."
+        )
+        raise DownloadError(message) from error
+
+
+def record(home: Path, key: str, found: Fingerprint) -> None:
+    """Add or replace one fingerprint, safely against other processes."""
+    home.mkdir(parents=True, exist_ok=True)
+    path = home / HASHES_FILE_NAME
+    try:
+        with FileLock(f"{path}.lock", timeout=LOCK_TIMEOUT_S):
+            known = read_known(home)
+            known[key] = found
+            _write_json(
+                path, {k: dataclasses.asdict(v) for k, v in sorted(known.items())}
+            )
+    except Timeout as error:
+        message = (
+            f"Another process has held {path}.lock for {LOCK_TIMEOUT_S:.0f} s; the "
+            "hash could not be recorded. Try again when it has ended."
+        )
+        raise DownloadError(message) from error
+
+
+def _write_json(path: Path, value: object) -> None:
+    descriptor, temporary = tempfile.mkstemp(prefix=path.name, dir=path.parent)
+    try:
+        with open(descriptor, "w", encoding="utf-8") as file:
+            json.dump(value, file, indent=1)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,412 @@
+"""The user's folder of fetched models, and the ways into it."""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path, PurePosixPath
+from urllib.parse import unquote, urlsplit
+
+import platformdirs
+
+from sklearn_elmo.downloads import hashes
+from sklearn_elmo.downloads.address import candidate_urls, canonical_url, is_url
+from sklearn_elmo.downloads.hashes import Fingerprint
+from sklearn_elmo.downloads.registry import (
+    OPTIONS_FILE_NAME,
+    REGISTRY,
+    WEIGHTS_FILE_NAME,
+    ModelEntry,
+    RemoteFile,
+)
+from sklearn_elmo.downloads.transfer import TransferSettings, download
+from sklearn_elmo.errors import (
+    DownloadError,
+    InvalidParameterError,
+    ModelFileError,
+    ModelNotFetchedError,
+)
+
+HOME_VARIABLE = "SKLEARN_ELMO_HOME"
+DOWNLOAD_VARIABLE = "SKLEARN_ELMO_DOWNLOAD"
+
+_MODEL_FILE_NAMES = (OPTIONS_FILE_NAME, WEIGHTS_FILE_NAME)
+_HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
+_GZIP_MAGIC = b"\x1f\x8b"
+_ZIP_MAGIC = b"PK"
+_LOCAL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+def home_folder() -> Path:
+    """Return the folder that fetched files lie in.
+
+    ``SKLEARN_ELMO_HOME`` where it is set, else the user's cache folder of this
+    operating system. It need not exist.
+    """
+    chosen = os.environ.get(HOME_VARIABLE)
+    if chosen:
+        return Path(chosen).expanduser()
+    return Path(platformdirs.user_cache_dir("sklearn_elmo"))
+
+
+def download_allowed() -> bool:
+    """Tell whether ``SKLEARN_ELMO_DOWNLOAD=1`` lets `fit` fetch a model itself."""
+    return os.environ.get(DOWNLOAD_VARIABLE, "").lower() in ("1", "true", "yes")
+
+
+def fetched_folder(name: str) -> Path | None:
+    """Return the folder of a fetched or imported model, or None.
+
+    Nothing is read but the folder's list of files: this costs no time.
+
+    Parameters
+    ----------
+    name : str
+        Name in `REGISTRY`, or one given to `import_model`.
+    """
+    if not _LOCAL_NAME.fullmatch(name):
+        return None
+    folder = home_folder() / "models" / name
+    if all((folder / file_name).is_file() for file_name in _MODEL_FILE_NAMES):
+        return folder
+    return None
+
+
+def local_names() -> list[str]:
+    """List the names of all models that are fetched or imported, sorted."""
+    models = home_folder() / "models"
+    if not models.is_dir():
+        return []
+    return sorted(
+        folder.name for folder in models.iterdir() if fetched_folder(folder.name)
+    )
+
+
+def model_folder(name: str) -> Path:
+    """Return the folder of a registered model, fetching only where that is allowed.
+
+    Raises
+    ------
+    ModelNotFetchedError
+        It is not here, and ``SKLEARN_ELMO_DOWNLOAD`` is not 1.
+    """
+    folder = fetched_folder(name)
+    if folder is not None:
+        return folder
+    _entry(name)
+    if download_allowed():
+        return fetch(name)
+    message = (
+        f"The model {name!r} has not been fetched to {home_folder()}. Fetch it once "
+        f"with 'sklearn-elmo models fetch {name}' (or models.fetch({name!r})), or set "
+        f"{DOWNLOAD_VARIABLE}=1 to let it be fetched when it is first needed."
+    )
+    raise ModelNotFetchedError(message)
+
+
+def fetch(
+    name: str,
+    *,
+    progress: bool = False,
+    sha256: Mapping[str, str] | None = None,
+    settings: TransferSettings | None = None,
+) -> Path:
+    """Fetch a registered model, unless it is here already.
+
+    Parameters
+    ----------
+    name : str
+        Name in `REGISTRY`.
+    progress : bool
+        Show a bar on stderr.
+    sha256 : mapping of file name to hexadecimal SHA-256, optional
+        Pins ``"options.json"`` or ``"weights.hdf5"``: another file is refused,
+        also one that is here already.
+    settings : TransferSettings, optional
+        Time-outs and numbers of attempts.
+
+    Returns
+    -------
+    Path
+        Folder with ``options.json`` and ``weights.hdf5``.
+
+    Raises
+    ------
+    DownloadError
+        What came is not what was promised, pinned, or recorded at the first
+        download; or nothing came.
+    """
+    entry = _entry(name)
+    pins = dict(sha256 or {})
+    if unknown := set(pins) - set(_MODEL_FILE_NAMES):
+        message = (
+            f"The 'sha256' parameter of fetch names the file {min(unknown)!r}; "
+            f"expected {' or '.join(_MODEL_FILE_NAMES)}."
+        )
+        raise InvalidParameterError(message)
+    folder = home_folder() / "models" / name
+    for file in entry.files:
+        _obtain(
+            file.urls,
+            folder / file.name,
+            size=file.size,
+            sha256=pins.get(file.name) or file.sha256,
+            progress=progress,
+            settings=settings,
+        )
+    return folder
+
+
+def fetched_url(url: str) -> Path | None:
+    """Return the local copy of a URL, or None where it has not been fetched."""
+    path, _ = _place_of(url)
+    return path if path.is_file() else None
+
+
+def fetch_url(
+    url: str,
+    *,
+    sha256: str | None = None,
+    progress: bool = False,
+    settings: TransferSettings | None = None,
+) -> Path:
+    """Fetch a file whose address the caller gave, unless it is here already.
+
+    The addresses of AllenNLP's old how-to (``s3-us-west-2.amazonaws.com``) are
+    served from where the files lie today when they fail, and share the local copy
+    of the model that `fetch` brings.
+
+    Parameters
+    ----------
+    url : str
+        ``http``, ``https`` or ``s3``.
+    sha256 : str, optional
+        Hexadecimal SHA-256 that the file must have.
+    progress, settings : optional
+        As in `fetch`.
+
+    Returns
+    -------
+    Path
+        The local copy; its name ends like the URL's.
+    """
+    if not is_url(url):
+        message = (
+            f"The 'url' parameter of fetch_url must begin with http://, https:// or "
+            f"s3://. Got {url[:40]!r} instead. Local files need no fetching."
+        )
+        raise InvalidParameterError(message)
+    path, known = _place_of(url)
+    _obtain(
+        (url,),
+        path,
+        size=None if known is None else known.size,
+        sha256=sha256 or (None if known is None else known.sha256),
+        progress=progress,
+        settings=settings,
+    )
+    return path
+
+
+def import_model(
+    name: str, options_file: str | os.PathLike[str], weight_file: str | os.PathLike[str]
+) -> Path:
+    """Copy a model's two files into the library, for machines without a network.
+
+    Parameters
+    ----------
+    name : str
+        Name in `REGISTRY`, or a new one.
+    options_file, weight_file : path
+        Local files.
+
+    Returns
+    -------
+    Path
+        Folder of the copy; appears whole or not at all.
+    """
+    if not _LOCAL_NAME.fullmatch(name) or name == "default":
+        message = (
+            f"The 'name' parameter of import_model must be letters, digits, '.', '_' "
+            f"and '-', and not 'default'. Got {name[:40]!r} instead."
+        )
+        raise InvalidParameterError(message)
+    folder = home_folder() / "models" / name
+    if folder.exists():
+        message = (
+            f"A model called {name!r} is in {folder} already. Choose another name, or "
+            "delete that folder first."
+        )
+        raise DownloadError(message)
+    sources = [Path(options_file).expanduser(), Path(weight_file).expanduser()]
+    entry = REGISTRY.get(name)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".import-") as temporary:
+        copy = Path(temporary) / name
+        copy.mkdir()
+        for source, file_name in zip(sources, _MODEL_FILE_NAMES, strict=True):
+            shutil.copyfile(source, copy / file_name)
+            if complaint := _content_check(file_name)(copy / file_name):
+                message = f"{source}: {complaint}. Nothing was imported."
+                raise ModelFileError(message)
+        for file in entry.files if entry else ():
+            _compare(file, copy / file.name)
+        copy.rename(folder)
+    for file_name in _MODEL_FILE_NAMES:
+        path = folder / file_name
+        hashes.record(home_folder(), _key(path), hashes.fingerprint(path))
+    return folder
+
+
+def verify(name: str) -> dict[str, Fingerprint]:
+    """Read a fetched model's files and compare them with what was recorded.
+
+    Returns
+    -------
+    dict of str to Fingerprint
+        By file name, as found.
+
+    Raises
+    ------
+    ModelNotFetchedError
+        It is not here.
+    DownloadError
+        A file is not what it was when it came.
+    """
+    folder = fetched_folder(name)
+    if folder is None:
+        message = (
+            f"There is no model {name!r} in {home_folder()}; here are: "
+            f"{', '.join(local_names()) or 'none'}. Fetch or import it first."
+        )
+        raise ModelNotFetchedError(message)
+    found = {}
+    known = hashes.read_known(home_folder())
+    for file_name in _MODEL_FILE_NAMES:
+        path = folder / file_name
+        found[file_name] = hashes.fingerprint(path)
+        if _key(path) in known:
+            _refuse_other(path, found[file_name], known[_key(path)].sha256)
+        else:
+            hashes.record(home_folder(), _key(path), found[file_name])
+    return found
+
+
+def _obtain(
+    urls: tuple[str, ...],
+    path: Path,
+    *,
+    size: int | None,
+    sha256: str | None,
+    progress: bool,
+    settings: TransferSettings | None,
+) -> None:
+    """Make sure that a file is here and is what it should be."""
+    home = home_folder()
+    recorded = hashes.read_known(home).get(_key(path))
+    if path.is_file():
+        if sha256 is not None:
+            # The record was taken from the very file; do not read 400 MB each time.
+            same_length = recorded and recorded.size == path.stat().st_size
+            found = recorded if same_length else None
+            _refuse_other(path, found or hashes.fingerprint(path), sha256)
+        return
+    found = download(
+        [candidate for url in urls for candidate in candidate_urls(url)],
+        path,
+        size=size,
+        sha256=sha256 or (recorded.sha256 if recorded else None),
+        check=_content_check(path.name),
+        progress=progress,
+        settings=settings,
+    )
+    if recorded != found:
+        hashes.record(home, _key(path), found)
+
+
+def _key(path: Path) -> str:
+    """Name of a file in the record of hashes: its place below the home folder."""
+    return path.relative_to(home_folder()).as_posix()
+
+
+def _place_of(url: str) -> tuple[Path, RemoteFile | None]:
+    """Say where a URL's local copy belongs, and what is known of the file."""
+    canonical = canonical_url(url)
+    for entry in REGISTRY.values():
+        for file in entry.files:
+            if canonical in file.urls:
+                return home_folder() / "models" / entry.name / file.name, file
+    digest = hashlib.sha256(canonical.encode()).hexdigest()[:16]
+    base_name = unquote(PurePosixPath(urlsplit(canonical).path).name)
+    base_name = re.sub(r"[^A-Za-z0-9._-]", "_", base_name)[-80:] or "file"
+    return home_folder() / "urls" / digest / base_name, None
+
+
+def _entry(name: str) -> ModelEntry:
+    try:
+        return REGISTRY[name]
+    except KeyError as error:
+        message = (
+            f"There is no model {name[:40]!r} to fetch; there are "
+            f"{', '.join(REGISTRY)}. Other models are used by their path."
+        )
+        raise InvalidParameterError(message) from error
+
+
+def _compare(file: RemoteFile, path: Path) -> None:
+    """Refuse an imported file that cannot be the registered one."""
+    if file.size is not None and path.stat().st_size != file.size:
+        message = (
+            f"{path.name} has {path.stat().st_size} bytes; the registered one has "
+            f"{file.size}. Import it under another name."
+        )
+        raise ModelFileError(message)
+    if file.sha256 is not None:
+        _refuse_other(path, hashes.fingerprint(path), file.sha256)
+
+
+def _refuse_other(path: Path, found: Fingerprint, sha256: str) -> None:
+    if found.sha256 != sha256.lower():
+        message = (
+            f"{path} has the SHA-256 {found.sha256}, expected {sha256.lower()}. "
+            "Delete the file to fetch it anew, or correct the hash."
+        )
+        raise DownloadError(message)
+
+
+def _content_check(file_name: str) -> Callable[[Path], str | None]:
+    """Choose the look at a file's content that fits its name.
+
+    Where no hash is known this is what stops a log-in page, answered with status
+    200, from being kept as a model.
+    """
+
+    def begins_with(magic: bytes, kind: str) -> Callable[[Path], str | None]:
+        def check(path: Path) -> str | None:
+            with path.open("rb") as file:
+                start = file.read(40)
+            return None if start.startswith(magic) else f"no {kind} ({start!r})"
+
+        return check
+
+    def is_json(path: Path) -> str | None:
+        try:
+            json.loads(path.read_bytes())
+        except ValueError as error:
+            return f"no JSON file ({error})"
+        return None
+
+    match PurePosixPath(file_name).suffix.lower():
+        case ".hdf5" | ".h5":
+            return begins_with(_HDF5_MAGIC, "HDF5 file")
+        case ".gz":
+            return begins_with(_GZIP_MAGIC, "gzip file")
+        case ".zip":
+            return begins_with(_ZIP_MAGIC, "zip file")
+        case ".json":
+            return is_json
+        case _:
+            return lambda _: None
