@@ -22,7 +22,14 @@ from sklearn_elmo.errors import ModelFileError
 if TYPE_CHECKING:
     import h5py
 
-__all__ = ["ModelFiles", "ModelSource", "read_model", "read_options", "write_model"]
+__all__ = [
+    "ModelFiles",
+    "ModelSource",
+    "find_files",
+    "read_model",
+    "read_options",
+    "write_model",
+]
 
 FloatArray = npt.NDArray[np.float32]
 ModelSource = str | os.PathLike[str] | tuple[str | os.PathLike[str], ...]
@@ -129,31 +136,41 @@ class _OpenFile:
 def _open_files(source: ModelSource) -> Iterator[tuple[_OpenFile, _OpenFile]]:
     """Open the options and the weights, wherever they lie."""
     with contextlib.ExitStack() as stack:
-        if isinstance(source, tuple | list):
-            if len(source) != 2:
-                message = (
-                    f"A model given by files has {len(source)} paths; expected a pair "
-                    "(options file, weight file)."
-                )
-                raise ModelFileError(message)
-            paths = [Path(part).expanduser() for part in source]
+        paths = find_files(source)
+        if len(paths) == 1:
+            yield _open_zip_members(paths[0], stack)
         else:
-            path = Path(source).expanduser()
-            if path.is_file():
-                yield _open_zip_members(path, stack)
-                return
-            if not path.is_dir():
-                message = (
-                    f"There is no folder or zip file {str(path)!r} to read a model "
-                    "from. Give the path of a folder with options and weights, or a "
-                    "name that sklearn_elmo.models.list_models() knows."
-                )
-                raise ModelFileError(message)
-            names = [entry.name for entry in path.iterdir() if entry.is_file()]
-            chosen = _choose_members(names, str(path))
-            paths = [path / name for name in chosen]
-        options, weights = (_open_path(path, stack) for path in paths)
-        yield options, weights
+            yield _open_path(paths[0], stack), _open_path(paths[1], stack)
+
+
+def find_files(source: ModelSource) -> tuple[Path, ...]:
+    """Return the zip file, or the options file and the weight file, of a model.
+
+    Raises
+    ------
+    ModelFileError
+        If there is no such path, or a folder does not hold just one of each.
+    """
+    if isinstance(source, tuple | list):
+        if len(source) != 2:
+            message = (
+                f"A model given by files has {len(source)} paths; expected a pair "
+                "(options file, weight file)."
+            )
+            raise ModelFileError(message)
+        return tuple(Path(part).expanduser() for part in source)
+    path = Path(source).expanduser()
+    if path.is_file():
+        return (path,)
+    if not path.is_dir():
+        message = (
+            f"There is no folder or zip file {str(path)!r} to read a model from. Give "
+            "the path of a folder with options and weights, or a name that "
+            "sklearn_elmo.models.list_models() knows."
+        )
+        raise ModelFileError(message)
+    names = [entry.name for entry in path.iterdir() if entry.is_file()]
+    return tuple(path / name for name in _choose_members(names, str(path)))
 
 
 def _open_path(path: Path, stack: contextlib.ExitStack) -> _OpenFile:

@@ -1,0 +1,230 @@
+"""Tokens reduced to a few vectors a text, layer by layer, as windows go by.
+
+Every pooling is made from these, so that no token vector has to be kept.
+"""
+
+from bisect import bisect_left
+from collections.abc import Collection, Sequence
+from itertools import groupby
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from sklearn_elmo.bilm.encoder import Encoder, StartState, Window
+from sklearn_elmo.bilm.lstm import Direction
+
+__all__ = ["REDUCTIONS", "WEIGHTED_SUM", "reduce_texts", "token_layers"]
+
+FloatArray = npt.NDArray[np.float32]
+
+REDUCTIONS = ("sum", "max", "min", "first", "last")
+WEIGHTED_SUM = "weighted_sum"
+
+_DIRECTIONS: tuple[Direction, ...] = ("forward", "backward")
+# Which end of the text is read first, and so which reduction a first step belongs to.
+_ENDS: dict[Direction, tuple[str, str]] = {
+    "forward": ("first", "last"),
+    "backward": ("last", "first"),
+}
+
+
+def reduce_texts(
+    encoder: Encoder,
+    texts: Sequence[Sequence[str]],
+    *,
+    layers: Sequence[int],
+    reductions: Collection[str],
+    state: StartState,
+    window_tokens: int,
+    token_weights: Sequence[Sequence[float]] | None = None,
+) -> dict[str, FloatArray]:
+    """Read texts and reduce the vectors of each one's tokens.
+
+    Parameters
+    ----------
+    encoder : Encoder
+    texts : sequence of token lists
+        N texts, longest first, none of them empty.
+    layers : sequence of int
+        Layers wanted, from 0 to L. No layer above the highest of them is run.
+    reductions : collection of str
+        Of `REDUCTIONS`, and `WEIGHTED_SUM`.
+    state : {"zero", "warm"}
+    window_tokens : int
+        Bound of the tokens that are in memory at once.
+    token_weights : sequence of sequences of float, optional
+        A weight a token, needed for `WEIGHTED_SUM`.
+
+    Returns
+    -------
+    dict of str to ndarray
+        *Shape:* ``(N, n_layers, D)`` each, float32.
+    """
+    width = encoder.options.projection_dim
+    shape = (len(texts), len(layers), 2 * width)
+    reduced = {name: np.empty(shape, dtype=np.float32) for name in reductions}
+    for half, direction in enumerate(_DIRECTIONS):
+        reducers = {
+            layer: _Reducer(texts, width, direction, reductions, encoder.device)
+            for layer in layers
+            if layer > 0 or direction == "forward"
+        }
+        windows = encoder.windows(
+            texts,
+            direction,
+            n_layers=max(layers),
+            state=state,
+            window_tokens=window_tokens,
+        )
+        for window in windows:
+            with torch.inference_mode():
+                weights = _pack_weights(
+                    window, token_weights, direction, encoder.device
+                )
+                for layer, reducer in reducers.items():
+                    reducer.add(window, layer, weights)
+        for layer, reducer in reducers.items():
+            for name, values in reducer.results().items():
+                column = reduced[name][:, list(layers).index(layer)]
+                if layer == 0:
+                    column[:] = np.concatenate([values, values], axis=1)
+                else:
+                    column[:, half * width : (half + 1) * width] = values
+    return reduced
+
+
+def token_layers(
+    encoder: Encoder,
+    texts: Sequence[Sequence[str]],
+    *,
+    layers: Sequence[int],
+    state: StartState,
+    window_tokens: int,
+) -> list[FloatArray]:
+    """Read texts and return the vectors of all tokens.
+
+    Parameters
+    ----------
+    encoder, texts, layers, state, window_tokens
+        As in `reduce_texts`.
+
+    Returns
+    -------
+    list of ndarray
+        One a text. *Shape:* ``(n_tokens, n_layers, D)``, float32.
+    """
+    width = encoder.options.projection_dim
+    vectors = [
+        np.empty((len(text), len(layers), 2 * width), dtype=np.float32)
+        for text in texts
+    ]
+    for half, direction in enumerate(_DIRECTIONS):
+        for window in encoder.windows(
+            texts,
+            direction,
+            n_layers=max(layers),
+            state=state,
+            window_tokens=window_tokens,
+        ):
+            for column, layer in enumerate(layers):
+                if layer not in window.layers:
+                    continue
+                rows = window.layers[layer].cpu().numpy()
+                halves = slice(None) if layer == 0 else half
+                start = 0
+                for step, n_active in enumerate(window.active_rows, window.first_step):
+                    for row in range(n_active):
+                        text = vectors[row]
+                        token = step if direction == "forward" else len(text) - 1 - step
+                        text[token, column].reshape(2, width)[halves] = rows[
+                            start + row
+                        ]
+                    start += n_active
+    return vectors
+
+
+class _Reducer:
+    """The reductions of one layer in one direction.
+
+    Parameters
+    ----------
+    texts : sequence of token lists
+    width : int
+        P.
+    direction : {"forward", "backward"}
+    reductions : collection of str
+    device : torch.device
+    """
+
+    def __init__(
+        self,
+        texts: Sequence[Sequence[str]],
+        width: int,
+        direction: Direction,
+        reductions: Collection[str],
+        device: torch.device,
+    ) -> None:
+        # Rising, for bisect: texts come longest first.
+        self._negative_lengths = [-len(text) for text in texts]
+        self._first, self._last = _ENDS[direction]
+        starts = {"max": -torch.inf, "min": torch.inf}
+        self._values = {
+            name: torch.full((len(texts), width), starts.get(name, 0.0), device=device)
+            for name in reductions
+        }
+
+    def add(self, window: Window, layer: int, weights: Tensor | None) -> None:
+        """Take in the tokens of a window.
+
+        Steps at which the same texts have tokens are reduced together.
+        """
+        rows = window.layers[layer]  # (n_tokens, P)
+        values = self._values
+        if window.first_step == 0 and self._first in values:
+            values[self._first].copy_(rows[: window.active_rows[0]])
+        step, start = window.first_step, 0
+        for n_active, group in groupby(window.active_rows):
+            n_steps = len(list(group))
+            stop = start + n_steps * n_active
+            block = rows[start:stop].view(n_steps, n_active, -1)
+            if "sum" in values:
+                values["sum"][:n_active] += block.sum(dim=0)
+            if WEIGHTED_SUM in values and weights is not None:
+                factors = weights[start:stop].view(n_steps, n_active, 1)
+                values[WEIGHTED_SUM][:n_active] += (block * factors).sum(dim=0)
+            if "max" in values:
+                current = values["max"][:n_active]
+                torch.maximum(current, block.amax(dim=0), out=current)
+            if "min" in values:
+                current = values["min"][:n_active]
+                torch.minimum(current, block.amin(dim=0), out=current)
+            step += n_steps
+            if self._last in values:
+                n_going_on = bisect_left(self._negative_lengths, -step)
+                ended = slice(n_going_on, n_active)
+                values[self._last][ended] = block[-1, ended]
+            start = stop
+
+    def results(self) -> dict[str, FloatArray]:
+        """Return what has come together. *Shape:* ``(N, P)`` each."""
+        return {name: value.cpu().numpy() for name, value in self._values.items()}
+
+
+def _pack_weights(
+    window: Window,
+    token_weights: Sequence[Sequence[float]] | None,
+    direction: Direction,
+    device: torch.device,
+) -> Tensor | None:
+    """Put token weights in the order of a window's rows. *Shape:* ``(n_tokens,)``."""
+    if token_weights is None:
+        return None
+    packed = [
+        # A backward step s reads the token s + 1 from the end.
+        token_weights[row][step if direction == "forward" else -1 - step]
+        for step, n_active in enumerate(window.active_rows, window.first_step)
+        for row in range(n_active)
+    ]
+    return torch.tensor(packed, dtype=torch.float32, device=device)

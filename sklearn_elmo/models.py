@@ -1,0 +1,289 @@
+"""Names and files of models -> loaded models, one copy a process.
+
+Nothing here downloads unless `fetch` is called, or the environment variable
+``SKLEARN_ELMO_DOWNLOAD`` is 1.
+"""
+
+import math
+import os
+import threading
+from collections import OrderedDict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sklearn_elmo import downloads
+from sklearn_elmo.bilm.layout import WeightLayout
+from sklearn_elmo.bilm.weights import (
+    ModelFiles,
+    ModelSource,
+    find_files,
+    read_model,
+    read_options,
+)
+from sklearn_elmo.downloads import REGISTRY, fetch
+from sklearn_elmo.errors import InvalidParameterError, ModelFileError
+
+if TYPE_CHECKING:
+    from sklearn_elmo.bilm.encoder import Encoder
+    from sklearn_elmo.bilm.model import BiLm
+    from sklearn_elmo.bilm.products import Precision
+
+__all__ = [
+    "DEFAULT_MODEL",
+    "LoadedModel",
+    "describe",
+    "fetch",
+    "list_models",
+    "load",
+    "open_model",
+    "resolve_device",
+]
+
+DEFAULT_MODEL = "default"
+_DEFAULT_FOLDER = Path(__file__).parent / "default_model"
+
+# Models kept while no estimator is at work, so that the next clone of a search finds
+# them loaded.
+_MOST_MODELS = 3
+
+
+def list_models() -> list[str]:
+    """Return the names of all models that can be asked for by name.
+
+    Those of AllenNLP have to be fetched once; see `describe`.
+
+    Examples
+    --------
+    >>> from sklearn_elmo import models
+    >>> "default" in models.list_models()
+    True
+    """
+    names = [DEFAULT_MODEL, *REGISTRY, *downloads.local_names()]
+    return list(dict.fromkeys(names))
+
+
+def describe(name_or_path: ModelSource) -> dict[str, Any]:
+    """Say what a model is, without loading it.
+
+    Parameters
+    ----------
+    name_or_path : str, path or pair of paths
+        As the ``model`` parameter of `ElmoVectorizer`.
+
+    Returns
+    -------
+    dict
+        ``name``, ``source`` (where its files are, None if it has not been fetched) and,
+        where they are known: ``n_layers`` (LSTM layers, without layer 0), ``width``
+        (of a layer, D), ``n_parameters``, ``bytes``, ``options``, ``description``,
+        ``languages``, ``credits``.
+
+    Raises
+    ------
+    ModelFileError
+        If there is no such name or path, or the files cannot be read.
+    """
+    description: dict[str, Any] = {"name": str(name_or_path), "source": None}
+    entry = REGISTRY.get(name_or_path) if isinstance(name_or_path, str) else None
+    if entry is not None:
+        description |= {
+            "description": entry.description,
+            "languages": list(entry.languages),
+            "credits": entry.credits,
+            "n_parameters": entry.n_parameters,
+            "width": entry.width,
+        }
+        if downloads.fetched_folder(entry.name) is None:
+            return description
+    location = _locate(name_or_path)
+    paths = find_files(location)
+    options = read_options(location)
+    shapes = WeightLayout(options).shapes().values()
+    return description | {
+        "source": str(paths[-1].parent if len(paths) == 2 else paths[0]),
+        "n_layers": options.n_layers,
+        "width": options.output_dim,
+        "n_parameters": sum(math.prod(shape) for shape in shapes),
+        "bytes": sum(path.stat().st_size for path in paths),
+        "options": options.to_dict(),
+    }
+
+
+def load(name_or_path: ModelSource = DEFAULT_MODEL, device: str = "cpu") -> "BiLm":
+    """Load a model as a PyTorch module of the caller's own.
+
+    Parameters
+    ----------
+    name_or_path : str, path or pair of paths
+        As the ``model`` parameter of `ElmoVectorizer`.
+    device : str
+        As the ``device`` parameter of `ElmoVectorizer`.
+
+    Returns
+    -------
+    BiLm
+        In evaluation mode; float32.
+
+    Raises
+    ------
+    ModelFileError
+        If there is no such name or path, or the files are damaged or do not fit.
+    ModelNotFetchedError
+        If a model of the registry has not been fetched.
+    """
+    from sklearn_elmo.bilm.model import BiLm
+
+    files = read_model(_locate(name_or_path))
+    model = BiLm.from_arrays(files.options, files.arrays).eval()
+    return model.to(resolve_device(device))
+
+
+class LoadedModel:
+    """A model whose files have been read, shared by all objects of a process.
+
+    Attributes
+    ----------
+    options : BiLmOptions
+    digest : str
+        As `ModelFiles.digest`.
+    source : str
+        Where it was read from.
+    """
+
+    def __init__(self, location: ModelSource) -> None:
+        files = read_model(location)
+        self.options = files.options
+        self.digest = files.digest
+        self.source = files.source
+        self._location = location
+        # Kept for the first encoder, so that it need not read the files again.
+        self._files: ModelFiles | None = files
+        self._lock = threading.Lock()
+        self._encoders: dict[tuple[str, str], Encoder] = {}
+
+    def encoder(self, device: str, precision: "Precision") -> "Encoder":
+        """Return the one encoder of this device and precision.
+
+        Parameters
+        ----------
+        device : str
+            As `resolve_device` returns it.
+        precision : {"float32", "bfloat16", "int8"}
+        """
+        from sklearn_elmo.bilm.encoder import Encoder
+        from sklearn_elmo.bilm.model import BiLm
+
+        with self._lock:
+            key = (device, precision)
+            if key not in self._encoders:
+                files = self._files or read_model(self._location)
+                self._files = None
+                model = BiLm.from_arrays(files.options, files.arrays).eval()
+                self._encoders[key] = Encoder(model.to(device), precision)
+            return self._encoders[key]
+
+
+_models: OrderedDict[object, LoadedModel] = OrderedDict()
+_models_lock = threading.Lock()
+
+
+def open_model(name_or_path: ModelSource) -> LoadedModel:
+    """Return the process's one copy of a model.
+
+    A model whose files have changed since is read again.
+
+    Parameters
+    ----------
+    name_or_path : str, path or pair of paths
+        As the ``model`` parameter of `ElmoVectorizer`.
+
+    Raises
+    ------
+    ModelFileError, ModelNotFetchedError
+        As `load`.
+    """
+    location = _locate(name_or_path)
+    identity = tuple(_identify(path) for path in find_files(location))
+    with _models_lock:
+        if identity not in _models:
+            _models[identity] = LoadedModel(location)
+            while len(_models) > _MOST_MODELS:
+                _models.popitem(last=False)
+        _models.move_to_end(identity)
+        return _models[identity]
+
+
+def resolve_device(device: str) -> str:
+    """Turn ``"auto"`` into a device, and check that a named one is there.
+
+    Raises
+    ------
+    InvalidParameterError
+        If PyTorch does not see the device.
+    """
+    import torch
+
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    kind, _, number = device.partition(":")
+    available = {
+        "cpu": lambda: 1,
+        "cuda": torch.cuda.device_count,
+        "mps": lambda: int(torch.backends.mps.is_available()),
+    }
+    if kind not in available or (number and not number.isdecimal()):
+        message = (
+            "The 'device' parameter must be 'auto', 'cpu', 'cuda', 'cuda:N' or 'mps'. "
+            f"Got {device!r} instead."
+        )
+        raise InvalidParameterError(message)
+    count = available[kind]()
+    if int(number or 0) >= count:
+        message = (
+            f"The 'device' parameter is {device!r}, but PyTorch sees {count} devices "
+            f"of the kind {kind!r} here. Use device='auto'."
+        )
+        raise InvalidParameterError(message)
+    return device
+
+
+def _locate(name_or_path: ModelSource) -> ModelSource:
+    """Turn a name into the folder where its files are; leave paths as they are."""
+    if not isinstance(name_or_path, str):
+        return name_or_path
+    if name_or_path == DEFAULT_MODEL:
+        return _DEFAULT_FOLDER
+    if name_or_path in REGISTRY or downloads.fetched_folder(name_or_path):
+        return downloads.model_folder(name_or_path)
+    if not Path(name_or_path).expanduser().exists():
+        message = (
+            f"There is no model {name_or_path!r}: it is neither the path of a folder "
+            f"or zip file nor one of the names {', '.join(list_models())}."
+        )
+        raise ModelFileError(message)
+    return name_or_path
+
+
+def _identify(path: Path) -> tuple[str, int, int]:
+    """Return what changes when a file is replaced."""
+    try:
+        status = path.stat()
+    except OSError as error:
+        message = f"The model file {str(path)!r} cannot be read: {error.strerror}."
+        raise ModelFileError(message) from error
+    return str(path.resolve()), status.st_size, status.st_mtime_ns
+
+
+def _forget_models() -> None:
+    """Begin anew in a forked child.
+
+    Encoders on accelerators do not survive a fork, and another thread may have held a
+    lock at that moment.
+    """
+    global _models_lock
+    _models.clear()
+    _models_lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_models)
