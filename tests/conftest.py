@@ -11,8 +11,15 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MKL_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
+import hypothesis
 import pytest
 import reference_numpy
+
+# The same examples on every run, and no deadline on a machine that is busy.
+hypothesis.settings.register_profile(
+    "repeatable", derandomize=True, deadline=None, database=None
+)
+hypothesis.settings.load_profile("repeatable")
 
 SHARED_REFERENCE = Path(__file__).parents[2] / "shared" / "reference" / "allennlp"
 
