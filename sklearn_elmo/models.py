@@ -6,6 +6,7 @@ Nothing here downloads unless `fetch` is called, or the environment variable
 
 import math
 import os
+import re
 import threading
 from collections import OrderedDict
 from pathlib import Path
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DEFAULT_MODEL",
+    "DEVICE_NAME",
     "LoadedModel",
     "describe",
     "fetch",
@@ -40,6 +42,8 @@ __all__ = [
 ]
 
 DEFAULT_MODEL = "default"
+DEVICE_NAME = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
+
 _DEFAULT_FOLDER = Path(__file__).parent / "default_model"
 
 # Models kept while no estimator is at work, so that the next clone of a search finds
@@ -223,21 +227,20 @@ def resolve_device(device: str) -> str:
     """
     import torch
 
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    kind, _, number = device.partition(":")
-    available = {
-        "cpu": lambda: 1,
-        "cuda": torch.cuda.device_count,
-        "mps": lambda: int(torch.backends.mps.is_available()),
-    }
-    if kind not in available or (number and not number.isdecimal()):
+    if not DEVICE_NAME.fullmatch(device):
         message = (
             "The 'device' parameter must be 'auto', 'cpu', 'cuda', 'cuda:N' or 'mps'. "
             f"Got {device!r} instead."
         )
         raise InvalidParameterError(message)
-    count = available[kind]()
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    kind, _, number = device.partition(":")
+    count = {
+        "cpu": 1,
+        "cuda": torch.cuda.device_count(),
+        "mps": int(torch.backends.mps.is_available()),
+    }[kind]
     if int(number or 0) >= count:
         message = (
             f"The 'device' parameter is {device!r}, but PyTorch sees {count} devices "

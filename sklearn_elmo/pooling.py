@@ -20,6 +20,8 @@ __all__ = [
 
 FloatArray = npt.NDArray[np.float32]
 
+WEIGHTED_SUM = "weighted_sum"
+
 # Which reductions each pooling is made from.
 _NEEDS: dict[str, tuple[str, ...]] = {
     "mean": ("sum",),
@@ -29,7 +31,7 @@ _NEEDS: dict[str, tuple[str, ...]] = {
     "first": ("first",),
     "last": ("last",),
     "final": ("first", "last"),
-    "idf": ("weighted_sum",),
+    "idf": (WEIGHTED_SUM,),
 }
 POOLINGS = tuple(_NEEDS)
 
@@ -74,7 +76,7 @@ def pool(
         if total_weights is None:
             message = "The pooling 'idf' needs the sums of the token weights."
             raise TypeError(message)
-        return _divide(reductions["weighted_sum"], total_weights)
+        return _divide(reductions[WEIGHTED_SUM], total_weights)
     if name == "final":
         # Each direction where it has read the whole text.
         half = reductions["last"].shape[2] // 2

@@ -1,6 +1,6 @@
 """The shape of a bidirectional language model, as its ``options.json`` says it."""
 
-import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
@@ -10,6 +10,9 @@ from sklearn_elmo.errors import ModelFileError
 __all__ = ["BiLmOptions"]
 
 _MISSING = object()
+# No model comes near these; larger numbers can only be damage.
+_MOST_WIDTH = 1_000_000
+_MOST_LAYERS = 100
 
 
 @dataclass(frozen=True)
@@ -88,17 +91,19 @@ class BiLmOptions:
         return cls(
             char_dim=reader.integer("char_cnn", "embedding", "dim"),
             filters=reader.filters(),
-            n_highway=reader.integer("char_cnn", "n_highway", least=0, default=0),
+            n_highway=reader.integer(
+                "char_cnn", "n_highway", least=0, most=_MOST_LAYERS, default=0
+            ),
             activation=reader.choice(
-                "char_cnn", "activation", choices=("relu", "tanh"), default="relu"
+                "char_cnn", "activation", choices=("relu", "tanh")
             ),
             max_characters=reader.integer(
-                "char_cnn", "max_characters_per_token", least=3, default=50
+                "char_cnn", "max_characters_per_token", least=3
             ),
             n_characters=reader.choice(
                 "char_cnn", "n_characters", choices=(262, 261), default=262
             ),
-            n_layers=reader.integer("lstm", "n_layers", default=1),
+            n_layers=reader.integer("lstm", "n_layers", most=_MOST_LAYERS, default=1),
             cell_dim=reader.integer("lstm", "dim"),
             projection_dim=reader.integer("lstm", "projection_dim"),
             cell_clip=reader.clip("cell_clip"),
@@ -143,13 +148,21 @@ class _Reader:
         self._options = options
         self._source = source
 
-    def integer(self, *path: str, least: int = 1, default: object = _MISSING) -> int:
+    def integer(
+        self,
+        *path: str,
+        least: int = 1,
+        most: int = _MOST_WIDTH,
+        default: object = _MISSING,
+    ) -> int:
         value = self._get(path, default)
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            self._refuse(path, value, f"a whole number of at least {least}")
+        if type(value) is not int or not least <= value <= most:
+            self._refuse(path, value, f"a whole number from {least} to {most}")
         return int(value)
 
-    def choice(self, *path: str, choices: tuple[Any, ...], default: object) -> Any:
+    def choice(
+        self, *path: str, choices: tuple[Any, ...], default: object = _MISSING
+    ) -> Any:
         value = self._get(path, default)
         if not any(type(value) is type(good) and value == good for good in choices):
             self._refuse(path, value, "one of " + ", ".join(map(repr, choices)))
@@ -159,12 +172,8 @@ class _Reader:
         value = self._get(("lstm", key), None)
         if value is None:
             return None
-        if (
-            isinstance(value, bool)
-            or not isinstance(value, int | float)
-            or not math.isfinite(value)
-            or value < 0
-        ):
+        # Comparisons, because an int of JSON may be too large for math.isfinite.
+        if type(value) not in (int, float) or not 0 <= value <= sys.float_info.max:
             self._refuse(("lstm", key), value, "a number of at least 0, or null")
         # AllenNLP tests the value for truth, so that 0 means the same as null.
         return float(value) or None
@@ -182,9 +191,7 @@ class _Reader:
                 self._refuse(path, value, wanted)
             pairs.append((pair[0], pair[1]))
         widest = max(width for width, _ in pairs)
-        longest = self.integer(
-            "char_cnn", "max_characters_per_token", least=3, default=50
-        )
+        longest = self.integer("char_cnn", "max_characters_per_token", least=3)
         if widest > longest:
             self._refuse(
                 path,
@@ -201,10 +208,10 @@ class _Reader:
             if key not in node:
                 if default is not _MISSING and depth == len(path) - 1:
                     return default
-                found = ", ".join(map(repr, node)) or "no key at all"
+                found = ", ".join(repr(k) for k in list(node)[:8]) or "no key at all"
                 message = (
                     f"The options in {self._source} have no key {'.'.join(path)!r} "
-                    f"(found {found}). Use the options.json that belongs to the "
+                    f"(found {found[:200]}). Use the options.json that belongs to the "
                     "weights, in the layout of AllenNLP or bilm-tf."
                 )
                 raise ModelFileError(message)

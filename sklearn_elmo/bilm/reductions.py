@@ -15,12 +15,9 @@ from torch import Tensor
 from sklearn_elmo.bilm.encoder import Encoder, StartState, Window
 from sklearn_elmo.bilm.lstm import Direction
 
-__all__ = ["REDUCTIONS", "WEIGHTED_SUM", "reduce_texts", "token_layers"]
+__all__ = ["reduce_texts", "token_layers"]
 
 FloatArray = npt.NDArray[np.float32]
-
-REDUCTIONS = ("sum", "max", "min", "first", "last")
-WEIGHTED_SUM = "weighted_sum"
 
 _DIRECTIONS: tuple[Direction, ...] = ("forward", "backward")
 # Which end of the text is read first, and so which reduction a first step belongs to.
@@ -50,12 +47,13 @@ def reduce_texts(
     layers : sequence of int
         Layers wanted, from 0 to L. No layer above the highest of them is run.
     reductions : collection of str
-        Of `REDUCTIONS`, and `WEIGHTED_SUM`.
+        Of ``"sum"``, ``"max"``, ``"min"``, ``"first"``, ``"last"`` and
+        ``"weighted_sum"``.
     state : {"zero", "warm"}
     window_tokens : int
         Bound of the tokens that are in memory at once.
     token_weights : sequence of sequences of float, optional
-        A weight a token, needed for `WEIGHTED_SUM`.
+        A weight a token, needed for ``"weighted_sum"``.
 
     Returns
     -------
@@ -116,10 +114,10 @@ def token_layers(
         One a text. *Shape:* ``(n_tokens, n_layers, D)``, float32.
     """
     width = encoder.options.projection_dim
-    vectors = [
-        np.empty((len(text), len(layers), 2 * width), dtype=np.float32)
-        for text in texts
-    ]
+    lengths = np.array([len(text) for text in texts])
+    ends = np.cumsum(lengths)
+    # The tokens of all texts, text after text; each half of a layer by itself.
+    flat = np.empty((int(lengths.sum()), len(layers), 2, width), dtype=np.float32)
     for half, direction in enumerate(_DIRECTIONS):
         for window in encoder.windows(
             texts,
@@ -128,21 +126,25 @@ def token_layers(
             state=state,
             window_tokens=window_tokens,
         ):
+            rows = np.concatenate([np.arange(n) for n in window.active_rows])
+            n_steps = len(window.active_rows)
+            steps = window.first_step + np.repeat(
+                np.arange(n_steps), window.active_rows
+            )
+            places = (
+                (ends - lengths)[rows] + steps
+                if direction == "forward"
+                else ends[rows] - 1 - steps
+            )
             for column, layer in enumerate(layers):
                 if layer not in window.layers:
                     continue
-                rows = window.layers[layer].cpu().numpy()
-                halves = slice(None) if layer == 0 else half
-                start = 0
-                for step, n_active in enumerate(window.active_rows, window.first_step):
-                    for row in range(n_active):
-                        text = vectors[row]
-                        token = step if direction == "forward" else len(text) - 1 - step
-                        text[token, column].reshape(2, width)[halves] = rows[
-                            start + row
-                        ]
-                    start += n_active
-    return vectors
+                vectors = window.layers[layer].cpu().numpy()
+                flat[places, column, half] = vectors
+                if layer == 0:
+                    flat[places, column, 1] = vectors
+    joined = flat.reshape(len(flat), len(layers), 2 * width)
+    return np.split(joined, ends[:-1])
 
 
 class _Reducer:
@@ -191,9 +193,9 @@ class _Reducer:
             block = rows[start:stop].view(n_steps, n_active, -1)
             if "sum" in values:
                 values["sum"][:n_active] += block.sum(dim=0)
-            if WEIGHTED_SUM in values and weights is not None:
+            if "weighted_sum" in values and weights is not None:
                 factors = weights[start:stop].view(n_steps, n_active, 1)
-                values[WEIGHTED_SUM][:n_active] += (block * factors).sum(dim=0)
+                values["weighted_sum"][:n_active] += (block * factors).sum(dim=0)
             if "max" in values:
                 current = values["max"][:n_active]
                 torch.maximum(current, block.amax(dim=0), out=current)

@@ -189,8 +189,9 @@ def tokenize_texts(
     *,
     estimator: str,
     max_tokens: int | None = None,
+    first_row: int = 0,
 ) -> list[list[str] | None]:
-    """Tokenise a column of texts.
+    """Tokenise a column of texts, or a part of one.
 
     Parameters
     ----------
@@ -202,6 +203,8 @@ def tokenize_texts(
         Class name that messages speak of.
     max_tokens : int or None, default=None
         Keep this many tokens of each text; None keeps all.
+    first_row : int, default=0
+        Number that messages give to the first text.
 
     Returns
     -------
@@ -232,7 +235,7 @@ def tokenize_texts(
         ]
     is_own = tokenize in _BY_NAME.values()
     token_lists: list[list[str] | None] = []
-    for row, text in enumerate(values):
+    for row, text in enumerate(values, start=first_row):
         if text is None:
             token_lists.append(None)
             continue
