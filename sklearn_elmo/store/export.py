@@ -1,0 +1,125 @@
+"""Writing the rows of chosen texts to one ordered HDF5 file."""
+
+import os
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sklearn_elmo.errors import OutputFileError, StoreError
+from sklearn_elmo.store.files import TEMPORARY_SUFFIX
+from sklearn_elmo.store.folder import RecipeFolder
+from sklearn_elmo.store.recipe import text_key
+from sklearn_elmo.store.view import view_of
+
+
+def as_token_lists(
+    texts: Sequence[str] | Sequence[Sequence[str]],
+    tokenize: Callable[[str], Sequence[str]] | None,
+) -> list[Sequence[str]]:
+    """Make token lists of texts."""
+    lists: list[Sequence[str]] = []
+    for position, text in enumerate(texts):
+        if not isinstance(text, str):
+            lists.append(text)
+        elif tokenize is not None:
+            lists.append(tokenize(text))
+        else:
+            message = (
+                f"Text {position} is a str ({text[:40]!r}); a store knows texts by "
+                f"their tokens. Pass token lists, or tokenize=."
+            )
+            raise StoreError(message)
+    return lists
+
+
+def export_texts(
+    folder: RecipeFolder, texts: Sequence[Sequence[str]], target: Path
+) -> None:
+    """Write one data set per field, rows in the order of `texts`.
+
+    Of records with several rows all rows are written, one text after the other, with a
+    data set ``lengths``. A text without tokens is never stored and has a row of zeros.
+
+    Raises
+    ------
+    StoreError
+        If a text is not in the folder.
+    OutputFileError
+        If the file cannot be written.
+    """
+    import h5py
+
+    fields = _common_fields(folder, texts)
+    ragged = view_of(folder.path).ragged()
+    temporary = target.with_name(f".{uuid.uuid4().hex}{TEMPORARY_SUFFIX}")
+    try:
+        with h5py.File(temporary, "x") as file:
+            file.attrs["recipe"] = folder.recipe.text
+            if ragged:
+                file.create_dataset("lengths", data=[len(text) for text in texts])
+            for name, width in sorted(fields.items()):
+                rows = _rows(folder, texts, name, width, ragged)
+                file.create_dataset(name, data=rows)
+        os.replace(temporary, target)
+    except StoreError:
+        raise
+    except (OSError, RuntimeError) as error:  # HDF5 raises either when a disk is full
+        message = f"Cannot write {target}: {error}."
+        raise OutputFileError(message) from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def has_one_row_of_each(folder: RecipeFolder, texts: Sequence[Sequence[str]]) -> bool:
+    """Tell whether `folder` has all the texts, in records of one row."""
+    keys = list({text_key(text): None for text in texts if len(text)})
+    return not len(folder.missing(keys, {})) and not view_of(folder.path).ragged()
+
+
+def _common_fields(
+    folder: RecipeFolder, texts: Sequence[Sequence[str]]
+) -> Mapping[str, int]:
+    """Find the most fields that all of the texts have."""
+    keys = list({text_key(text): None for text in texts if len(text)})
+    missing = folder.missing(keys, {})
+    if len(missing):
+        lacking = keys[missing[0]]
+        position = next(i for i, text in enumerate(texts) if text_key(text) == lacking)
+        message = (
+            f"{len(missing)} of {len(keys)} distinct texts are not in {folder.path}; "
+            f"the first is text {position}. Fill the cache with them first."
+        )
+        raise StoreError(message)
+    candidates = view_of(folder.path).fields()
+    return next(
+        (fields for fields in candidates if not len(folder.missing(keys, fields))), {}
+    )
+
+
+def _rows(
+    folder: RecipeFolder,
+    texts: Sequence[Sequence[str]],
+    name: str,
+    width: int,
+    ragged: bool,
+) -> npt.NDArray[np.float32]:
+    """Read the rows of one field, in the order of `texts`."""
+    distinct = {text_key(text): text for text in texts if len(text)}
+    lengths = [len(text) if ragged else 1 for text in distinct.values()]
+
+    def refuse(positions: Sequence[int]) -> Mapping[str, npt.NDArray[Any]]:
+        message = f"{len(positions)} texts have become unreadable in {folder.path}."
+        raise StoreError(message)
+
+    found = folder.get_or_compute_ragged(
+        list(distinct), lengths, {name: width}, refuse
+    )[name]
+    parts = dict(zip(distinct, np.split(found, np.cumsum(lengths)[:-1]), strict=True))
+    nothing = np.zeros((0 if ragged else 1, width), np.float32)
+    return np.concatenate([parts.get(text_key(text), nothing) for text in texts])

@@ -1,0 +1,308 @@
+"""One immutable HDF5 file of records.
+
+::
+
+    user block      a line with format, digest and length, then a header in JSON
+    /keys           uint8   (records, 16)
+    /lengths        int64   (records,)         only if records have several rows
+    /checks         uint64  (fields, rows)     see `checks`
+    /fields/<name>  float32 or float16 (rows, width), one data set for each field
+
+All data sets are contiguous and the header says where they lie, so a reader takes rows
+straight from the file, without HDF5's global lock and at the speed of the disk; h5py
+opens the same file for anybody else. The file's name ends in a digest of all its bytes,
+which tells damage from a reading error beyond doubt.
+"""
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from sklearn_elmo.store.checks import (
+    Integers,
+    Words,
+    key_seeds,
+    row_checks,
+    token_seeds,
+)
+
+FORMAT = 1
+SEGMENT_NAME = re.compile(r"seg-[0-9a-f]{16}-([0-9a-f]{32})\.h5")
+
+MAGIC = b"sklearn_elmo segment "
+_FIRST_READ_BYTES = 4096
+_BLOCK_BYTES = 2**19  # read and checked at once; stays in the processor's cache
+_GAP_BYTES = 2**16  # skipping less than this costs more than reading it
+Signature = frozenset[tuple[str, int]]  # names and widths of the fields
+
+
+class SegmentDamagedError(Exception):
+    """The bytes of a segment are not those that were written."""
+
+
+class SegmentNewerError(Exception):
+    """A segment was written by a newer version of the package."""
+
+
+class Damage(NamedTuple):
+    """One thing that `EmbeddingStore.verify` found."""
+
+    file: Path
+    dataset: str | None
+    record: int | None
+    problem: str
+
+
+@dataclass(frozen=True)
+class StoredField:
+    """Where the rows of one field lie in a segment, and what they are."""
+
+    number: int
+    dtype: str
+    width: int
+    offset: int
+
+    @property
+    def row_bytes(self) -> int:
+        return self.width * int(self.dtype[-1])
+
+
+@dataclass(frozen=True)
+class Segment:
+    """What the header of a segment says."""
+
+    path: Path
+    n_records: int
+    n_rows: int
+    lengths_offset: int | None
+    checks_offset: int
+    fields: Mapping[str, StoredField]
+
+    @property
+    def signature(self) -> Signature:
+        return frozenset((name, field.width) for name, field in self.fields.items())
+
+    def lengths(self, file: IO[bytes]) -> Integers:
+        """Read the number of rows of each record."""
+        if self.lengths_offset is None:
+            return np.ones(self.n_records, np.int64)
+        lengths = np.empty(self.n_records, "<i8")
+        _read_into(file, self.lengths_offset, lengths)
+        if lengths.min() < 0 or lengths.sum() != self.n_rows:
+            message = "the lengths do not add up to the number of rows"
+            raise SegmentDamagedError(message)
+        return lengths
+
+
+def open_segment(path: Path) -> tuple[Segment, Words]:
+    """Read the header and the keys (n_records, 2).
+
+    Raises
+    ------
+    SegmentDamagedError, SegmentNewerError, OSError
+    """
+    with path.open("rb", buffering=0) as file:
+        header = _read_header(file)
+        if os.fstat(file.fileno()).st_size != header["bytes"]:
+            message = "the file has another size than when it was written"
+            raise SegmentDamagedError(message)
+        keys = np.empty((header["records"], 2), "<u8")
+        _read_into(file, header["keys"], keys)
+    fields = {
+        name: StoredField(number, *stored)
+        for number, (name, stored) in enumerate(header["fields"].items())
+    }
+    segment = Segment(
+        path,
+        header["records"],
+        header["rows"],
+        header["lengths"],
+        header["checks"],
+        fields,
+    )
+    return segment, keys
+
+
+def read_records(
+    segment: Segment,
+    file: IO[bytes],
+    records: Integers,
+    keys: Words,
+    lengths: Integers | None,
+    out: Mapping[str, npt.NDArray[np.float32]],
+    targets: Integers,
+) -> npt.NDArray[np.bool_]:
+    """Copy records into rows `targets` of the arrays in `out`; tell which are whole.
+
+    Parameters
+    ----------
+    segment : Segment
+    file : binary file
+        The segment's, open for reading and unbuffered.
+    records : ndarray of shape (n,), int64
+    keys : ndarray of shape (n, 2), uint64
+    lengths : ndarray of shape (n,), int64, or None
+        Rows that the caller expects of each record; None means one.
+    out : mapping of str to float32 ndarray of shape (m, width)
+    targets : ndarray of shape (lengths.sum(),), int64
+
+    Returns
+    -------
+    ndarray of shape (n,), bool
+        False where a row or the length is not what was written.
+    """
+    whole = np.ones(len(records), bool)
+    owners = np.arange(len(records))  # of each row: which of `records` it belongs to
+    rows, seeds = records, key_seeds(keys)
+    if segment.lengths_offset is not None or lengths is not None:
+        stored = segment.lengths(file)
+        expected = np.ones_like(records) if lengths is None else lengths
+        whole &= stored[records] == expected
+        owners = np.repeat(owners, expected)
+        numbers = numbers_within(expected)
+        # Rows that a wrong length would put outside the file are clipped: not whole.
+        starts = (np.cumsum(stored) - stored)[records]
+        rows = np.minimum(starts[owners] + numbers, segment.n_rows - 1)
+        seeds = token_seeds(seeds[owners], numbers)
+    order = np.argsort(rows, kind="stable")
+    rows, seeds, targets = rows[order], seeds[order], targets[order]
+    for name, array in out.items():
+        good = _read_rows(segment, file, name, rows, seeds, array, targets)
+        whole[owners[order[~good]]] = False
+    return whole
+
+
+def damage_of(path: Path) -> list[Damage]:
+    """Check every byte of a segment and name the records that are hurt.
+
+    Raises
+    ------
+    OSError
+        If it cannot be read.
+    """
+    try:
+        if is_as_written(path):
+            return []
+        segment, keys = open_segment(path)
+        with path.open("rb", buffering=0) as file:
+            found = list(_damaged_rows(segment, file, keys))
+    except (SegmentDamagedError, SegmentNewerError) as error:
+        return [Damage(path, None, None, str(error))]
+    problem = "bytes outside the rows differ from what was written"
+    return found or [Damage(path, None, None, problem)]
+
+
+def is_as_written(path: Path) -> bool:
+    """Compare a file with the digest in its name."""
+    matched = SEGMENT_NAME.fullmatch(path.name)
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return matched is not None and digest.startswith(matched[1])
+
+
+def _damaged_rows(segment: Segment, file: IO[bytes], keys: Words) -> Iterator[Damage]:
+    lengths = segment.lengths(file)
+    records = np.arange(segment.n_records)
+    targets = np.arange(segment.n_rows)
+    for name, field in segment.fields.items():
+        out = {name: np.empty((segment.n_rows, field.width), np.float32)}
+        whole = read_records(segment, file, records, keys, lengths, out, targets)
+        for record in np.flatnonzero(~whole).tolist():
+            problem = "the row or its checksum differs from what was written"
+            yield Damage(segment.path, f"fields/{name}", record, problem)
+
+
+def _read_header(file: IO[bytes]) -> dict[str, Any]:
+    start = file.read(_FIRST_READ_BYTES)
+    first_line, _, text = start.partition(b"\n")
+    try:
+        if not first_line.startswith(MAGIC):
+            raise ValueError
+        version, digest, length = first_line[len(MAGIC) :].split(b" ")
+        if int(version) > FORMAT:
+            message = f"format {int(version)}; this version reads format {FORMAT}"
+            raise SegmentNewerError(message)
+        text += file.read(max(0, int(length) - len(text)))
+        text = text[: int(length)]
+        if hashlib.sha256(text).hexdigest().encode() != digest:
+            raise ValueError
+    except ValueError as error:
+        message = "the header differs from what was written"
+        raise SegmentDamagedError(message) from error
+    header: dict[str, Any] = json.loads(text)
+    return header
+
+
+def _read_rows(
+    segment: Segment,
+    file: IO[bytes],
+    name: str,
+    rows: Integers,
+    seeds: Words,
+    out: npt.NDArray[np.float32],
+    targets: Integers,
+) -> npt.NDArray[np.bool_]:
+    """Read rows, sorted ascending, of one field; tell which pass their check."""
+    field = segment.fields[name]
+    good = np.empty(len(rows), bool)
+    in_order = bool((np.diff(targets) == 1).all())
+    checks_offset = segment.checks_offset + 8 * field.number * segment.n_rows
+    for first, last in _spans(rows, field.row_bytes):
+        low, high = int(rows[first]), int(rows[last - 1]) + 1
+        dense = high - low == last - first
+        direct = dense and in_order and field.dtype == "<f4"
+        if direct:
+            block = out[int(targets[first]) : int(targets[first]) + high - low]
+        else:
+            block = np.empty((high - low, field.width), field.dtype)
+        checks = np.empty(high - low, "<u8")
+        _read_into(file, field.offset + low * field.row_bytes, block)
+        _read_into(file, checks_offset + 8 * low, checks)
+        if not dense:
+            block, checks = (
+                block[rows[first:last] - low],
+                checks[rows[first:last] - low],
+            )
+        good[first:last] = row_checks(block, name, seeds[first:last]) == checks
+        if not direct:
+            out[targets[first:last]] = block
+    return good
+
+
+def _spans(rows: Integers, row_bytes: int) -> Iterator[tuple[int, int]]:
+    """Cut sorted rows where a gap is wide and where a block is full."""
+    rows_per_block = max(1, _BLOCK_BYTES // row_bytes)
+    gaps = np.flatnonzero(np.diff(rows) > max(1, _GAP_BYTES // row_bytes)) + 1
+    for start, stop in pairwise([0, *gaps.tolist(), len(rows)]):
+        first = start
+        while first < stop:
+            limit = rows[first] + rows_per_block
+            last = first + int(np.searchsorted(rows[first:stop], limit))
+            yield first, last
+            first = last
+
+
+def _read_into(file: IO[bytes], offset: int, array: npt.NDArray[Any]) -> None:
+    rest = memoryview(array.view(np.uint8).reshape(-1).data)
+    file.seek(offset)
+    while rest:
+        count = file.readinto(rest)  # type: ignore[attr-defined]
+        if not count:
+            message = "the file ends too early"
+            raise SegmentDamagedError(message)
+        rest = rest[count:]
+
+
+def numbers_within(lengths: Integers) -> Integers:
+    """Count the rows of each record from 0: [2, 3] -> [0, 1, 0, 1, 2]."""
+    starts = np.cumsum(lengths) - lengths
+    return np.arange(int(lengths.sum())) - np.repeat(starts, lengths)

@@ -1,0 +1,72 @@
+"""Counting hits and misses of a folder, roughly: lost counts are no fault."""
+
+import json
+import logging
+import os
+import threading
+import time
+import uuid
+from contextlib import ExitStack
+from pathlib import Path
+
+from sklearn_elmo.store.files import TEMPORARY_SUFFIX
+from sklearn_elmo.store.locks import try_lock
+
+USAGE_FILE = "usage.json"
+
+_KEYS_WORTH_SAVING = 16
+_SAVE_INTERVAL_S = 1.0
+
+logger = logging.getLogger(__name__)
+
+
+class Usage:
+    """Counts of this process, added now and then to those that the folder keeps."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._lock = threading.Lock()
+        self._hits = self._misses = 0
+        self._saved_at = 0.0
+
+    def count(self, hits: int, misses: int) -> None:
+        """Add to the counts."""
+        with self._lock:
+            self._hits += hits
+            self._misses += misses
+            due = time.monotonic() - self._saved_at > _SAVE_INTERVAL_S
+            if due or self._hits + self._misses >= _KEYS_WORTH_SAVING:
+                self._save()
+
+    def total(self) -> tuple[int, int]:
+        """Tell hits and misses of all processes so far."""
+        with self._lock:
+            self._save()
+            hits, misses = self._read()
+            return hits + self._hits, misses + self._misses
+
+    def _save(self) -> None:
+        """Add to the folder's counts, unless another process is doing so now."""
+        if not self._hits + self._misses:
+            return
+        temporary = self._folder / f".{uuid.uuid4().hex}{TEMPORARY_SUFFIX}"
+        try:
+            with ExitStack() as held:
+                if not try_lock(held, self._folder, "usage"):
+                    return
+                hits, misses = self._read()
+                counts = {"hits": hits + self._hits, "misses": misses + self._misses}
+                temporary.write_text(json.dumps(counts), "utf-8")
+                os.replace(temporary, self._folder / USAGE_FILE)
+        except OSError as error:
+            logger.debug("Cannot count the usage of %s: %s", self._folder, error)
+            return
+        self._hits = self._misses = 0
+        self._saved_at = time.monotonic()
+
+    def _read(self) -> tuple[int, int]:
+        try:
+            counts = json.loads((self._folder / USAGE_FILE).read_text("utf-8"))
+            return int(counts["hits"]), int(counts["misses"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return 0, 0
