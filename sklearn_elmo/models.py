@@ -14,13 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from sklearn_elmo import downloads
 from sklearn_elmo.bilm.layout import WeightLayout
-from sklearn_elmo.bilm.weights import (
-    ModelFiles,
-    ModelSource,
-    find_files,
-    read_model,
-    read_options,
-)
+from sklearn_elmo.bilm.locations import ModelSource, find_files
+from sklearn_elmo.bilm.weights import ModelFiles, read_model, read_options
 from sklearn_elmo.downloads import REGISTRY, fetch
 from sklearn_elmo.errors import InvalidParameterError, ModelFileError
 

@@ -2,6 +2,7 @@
 
 Reading order: ``options`` (what a model looks like), ``characters`` (tokens to
 bytes), ``char_cnn`` (bytes to a token vector), ``lstm`` (token vectors to
-contextual ones), ``model`` (all of it), ``weights`` (files), and ``encoder`` (the
-same numbers, computed fast for many texts).
+contextual ones), ``model`` (all of it); ``layout``, ``locations`` and ``weights`` (its
+files); ``products``, ``encoder`` and ``reductions`` (the same numbers, computed fast
+for many texts).
 """

@@ -52,7 +52,7 @@ class WeightLayout:
             has_output_projection=options.cell_dim != options.projection_dim
             or any(name.endswith("/W_P_0") for name in names),
             has_token_projection=options.n_filters != options.projection_dim
-            or "CNN_proj/W_proj" in names,
+            or not names.isdisjoint(("CNN_proj/W_proj", "CNN_proj/b_proj")),
         )
 
     @classmethod

@@ -1,5 +1,6 @@
 """The shape of a bidirectional language model, as its ``options.json`` says it."""
 
+import math
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,8 +11,7 @@ from sklearn_elmo.errors import ModelFileError
 __all__ = ["BiLmOptions"]
 
 _MISSING = object()
-# No model comes near these; larger numbers can only be damage.
-_MOST_WIDTH = 1_000_000
+# No model comes near it; a larger number can only be damage.
 _MOST_LAYERS = 100
 
 
@@ -152,12 +152,13 @@ class _Reader:
         self,
         *path: str,
         least: int = 1,
-        most: int = _MOST_WIDTH,
+        most: float = math.inf,
         default: object = _MISSING,
     ) -> int:
         value = self._get(path, default)
         if type(value) is not int or not least <= value <= most:
-            self._refuse(path, value, f"a whole number from {least} to {most}")
+            bounds = f"from {least} to {most}" if most < math.inf else f">= {least}"
+            self._refuse(path, value, f"a whole number {bounds}")
         return int(value)
 
     def choice(

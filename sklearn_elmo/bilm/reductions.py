@@ -113,6 +113,8 @@ def token_layers(
     list of ndarray
         One a text. *Shape:* ``(n_tokens, n_layers, D)``, float32.
     """
+    if not texts:
+        return []
     width = encoder.options.projection_dim
     lengths = np.array([len(text) for text in texts])
     ends = np.cumsum(lengths)

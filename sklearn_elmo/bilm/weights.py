@@ -1,41 +1,33 @@
-"""Model files: finding them, reading them with every check, writing them."""
+"""Model files: reading them with every check, writing them."""
 
 import contextlib
 import hashlib
-import io
 import json
+import math
 import os
 import tempfile
-import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import IO, TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from sklearn_elmo.bilm.layout import WeightLayout
+from sklearn_elmo.bilm.locations import ModelSource, OpenFile, open_files
 from sklearn_elmo.bilm.options import BiLmOptions
 from sklearn_elmo.errors import ModelFileError
 
 if TYPE_CHECKING:
     import h5py
 
-__all__ = [
-    "ModelFiles",
-    "ModelSource",
-    "find_files",
-    "read_model",
-    "read_options",
-    "write_model",
-]
+__all__ = ["ModelFiles", "read_model", "read_options", "write_model"]
 
 FloatArray = npt.NDArray[np.float32]
-ModelSource = str | os.PathLike[str] | tuple[str | os.PathLike[str], ...]
-"""A folder, a zip file, or a pair (options file, weight file)."""
-
-_MANY_LANGS_FILES = {"char.dic", "encoder.pkl", "token_embedder.pkl", "word.dic"}
+# Attribute with a sha256 over all data sets, in files that we wrote. HDF5's own
+# checksums leave its metadata uncovered; readers of this layout look at no attributes.
+_CHECKSUM = "sklearn_elmo_sha256"
 
 
 @dataclass(frozen=True)
@@ -78,7 +70,7 @@ def read_model(source: ModelSource) -> ModelFiles:
         ELMo. The message names the file, the data set or key, what was found and what
         was expected.
     """
-    with _open_files(source) as (options_file, weight_file):
+    with open_files(source) as (options_file, weight_file):
         options = _parse_options(options_file)
         arrays = _read_arrays(options, weight_file)
     return ModelFiles(options, arrays, _digest(options, arrays), _describe(source))
@@ -86,7 +78,7 @@ def read_model(source: ModelSource) -> ModelFiles:
 
 def read_options(source: ModelSource) -> BiLmOptions:
     """Read only the options of a model; arguments and errors as in `read_model`."""
-    with _open_files(source) as (options_file, _):
+    with open_files(source) as (options_file, _):
         return _parse_options(options_file)
 
 
@@ -111,128 +103,56 @@ def write_model(
         As `ModelFiles.arrays`.
     dtype : {"float32", "float16"}
         How the file holds the numbers.
+
+    Raises
+    ------
+    ModelFileError
+        If an array is missing, has another shape than the options say, or holds
+        numbers that are not finite in this type. Nothing is written then.
     """
     import h5py
 
+    stored = _as_stored(options, arrays, dtype)
     folder = Path(folder).expanduser()
     folder.mkdir(parents=True, exist_ok=True)
     with _replacing(folder / "weights.hdf5") as path, h5py.File(path, "w") as file:
-        for name, array in arrays.items():
-            file.create_dataset(name, data=array.astype(dtype), fletcher32=True)
+        for name, array in stored.items():
+            file.create_dataset(name, data=array, fletcher32=True)
+        file.attrs[_CHECKSUM] = _checksum(stored)
     with _replacing(folder / "options.json") as path:
         text = json.dumps(options.to_dict(), indent=2) + "\n"
         path.write_text(text, encoding="utf-8")
 
 
-@dataclass(frozen=True)
-class _OpenFile:
-    """A file to read, with the name to call it by in messages."""
-
-    name: str
-    stream: IO[bytes]
-
-
-@contextlib.contextmanager
-def _open_files(source: ModelSource) -> Iterator[tuple[_OpenFile, _OpenFile]]:
-    """Open the options and the weights, wherever they lie."""
-    with contextlib.ExitStack() as stack:
-        paths = find_files(source)
-        if len(paths) == 1:
-            yield _open_zip_members(paths[0], stack)
-        else:
-            yield _open_path(paths[0], stack), _open_path(paths[1], stack)
-
-
-def find_files(source: ModelSource) -> tuple[Path, ...]:
-    """Return the zip file, or the options file and the weight file, of a model.
-
-    Raises
-    ------
-    ModelFileError
-        If there is no such path, or a folder does not hold just one of each.
-    """
-    if isinstance(source, tuple | list):
-        if len(source) != 2:
+def _as_stored(
+    options: BiLmOptions, arrays: Mapping[str, FloatArray], dtype: str
+) -> dict[str, npt.NDArray[np.floating]]:
+    """Check arrays and bring them to the type of the file."""
+    if dtype not in ("float32", "float16"):
+        message = f"dtype must be 'float32' or 'float16'. Got {dtype!r} instead."
+        raise ModelFileError(message)
+    stored = {}
+    for name, shape in WeightLayout.of(options, arrays).shapes().items():
+        array = arrays.get(name)
+        found = "nothing" if array is None else f"shape {array.shape}"
+        if array is None or array.shape != shape:
             message = (
-                f"A model given by files has {len(source)} paths; expected a pair "
-                "(options file, weight file)."
+                f"The weights to write have {found} for the data set {name!r}; the "
+                f"options ask for shape {shape}."
             )
             raise ModelFileError(message)
-        return tuple(Path(part).expanduser() for part in source)
-    path = Path(source).expanduser()
-    if path.is_file():
-        return (path,)
-    if not path.is_dir():
-        message = (
-            f"There is no folder or zip file {str(path)!r} to read a model from. Give "
-            "the path of a folder with options and weights, or a name that "
-            "sklearn_elmo.models.list_models() knows."
-        )
-        raise ModelFileError(message)
-    names = [entry.name for entry in path.iterdir() if entry.is_file()]
-    return tuple(path / name for name in _choose_members(names, str(path)))
-
-
-def _open_path(path: Path, stack: contextlib.ExitStack) -> _OpenFile:
-    try:
-        return _OpenFile(str(path), stack.enter_context(path.open("rb")))
-    except OSError as error:
-        message = f"The model file {str(path)!r} cannot be opened: {error.strerror}."
-        raise ModelFileError(message) from error
-
-
-def _open_zip_members(
-    path: Path, stack: contextlib.ExitStack
-) -> tuple[_OpenFile, _OpenFile]:
-    try:
-        archive = stack.enter_context(zipfile.ZipFile(path))
-        chosen = _choose_members(archive.namelist(), str(path))
-        options, weights = (
-            # HDF5 jumps about in its file, which a compressed stream can't.
-            _OpenFile(f"{path}/{name}", io.BytesIO(archive.read(name)))
-            for name in chosen
-        )
-    except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError) as error:
-        message = (
-            f"{str(path)!r} is no zip file that can be read ({error}). Give a zip or a "
-            "folder with options.json and weights, or the pair (options file, weight "
-            "file)."
-        )
-        raise ModelFileError(message) from error
-    return options, weights
-
-
-def _choose_members(names: list[str], place: str) -> tuple[str, str]:
-    """Find the options and the weights among the files of a folder or zip."""
-    by_name = {name: PurePosixPath(name).name for name in names}
-    found = set(by_name.values())
-    if len(_MANY_LANGS_FILES & found) >= 2:
-        message = (
-            f"{place!r} holds an ELMoForManyLangs model (found "
-            f"{', '.join(sorted(_MANY_LANGS_FILES & found))}), which has another "
-            "architecture and cannot be loaded here. Use a model in the layout of "
-            "AllenNLP or bilm-tf: options.json and an HDF5 file of weights."
-        )
-        raise ModelFileError(message)
-    options = [n for n, base in by_name.items() if base == "options.json"] or [
-        n for n, base in by_name.items() if "options" in base and base.endswith(".json")
-    ]
-    weights = [n for n, base in by_name.items() if base.endswith((".hdf5", ".h5"))]
-    for mark in ("weights", "model"):
-        if len(weights) > 1:
-            weights = [n for n in weights if mark in by_name[n]] or weights
-    for kind, chosen in (("options (*.json)", options), ("weights (*.hdf5)", weights)):
-        if len(chosen) != 1:
-            listing = ", ".join(sorted(chosen or found)[:10]) or "nothing"
+        with np.errstate(over="ignore"):
+            stored[name] = array.astype(dtype)
+        if not np.isfinite(stored[name]).all():
             message = (
-                f"{place!r} has {len(chosen)} files of {kind} where one was expected; "
-                f"found {listing}. Give the pair (options file, weight file) instead."
+                f"The weights to write have numbers in the data set {name!r} that are "
+                f"not finite as {dtype}."
             )
             raise ModelFileError(message)
-    return options[0], weights[0]
+    return stored
 
 
-def _parse_options(file: _OpenFile) -> BiLmOptions:
+def _parse_options(file: OpenFile) -> BiLmOptions:
     try:
         parsed = json.loads(file.stream.read().decode("utf-8"))
     except (ValueError, RecursionError) as error:
@@ -244,13 +164,14 @@ def _parse_options(file: _OpenFile) -> BiLmOptions:
     return BiLmOptions.from_dict(parsed, repr(file.name))
 
 
-def _read_arrays(options: BiLmOptions, file: _OpenFile) -> dict[str, FloatArray]:
+def _read_arrays(options: BiLmOptions, file: OpenFile) -> dict[str, FloatArray]:
     import h5py
 
     try:
         with h5py.File(file.stream, "r") as hdf5:
             names = _dataset_names(hdf5)
             _check_names(options, names, file.name)
+            _check_checksum(hdf5, names, file.name)
             shapes = WeightLayout.of(options, names).shapes()
             return {
                 name: _read_array(hdf5, name, shape, file.name)
@@ -306,6 +227,29 @@ def _check_names(options: BiLmOptions, names: list[str], file_name: str) -> None
             raise ModelFileError(message)
 
 
+def _check_checksum(hdf5: "h5py.File", names: list[str], file_name: str) -> None:
+    """Compare a file of ours with the checksum that it was written with."""
+    expected = hdf5.attrs.get(_CHECKSUM)
+    if expected is None:
+        return
+    found = _checksum({name: hdf5[name][...] for name in names})
+    if found != expected:
+        message = (
+            f"The weight file {file_name!r} is damaged: the checksum of its data sets "
+            f"is {found[:16]}..., expected {str(expected)[:16]}... Copy it again."
+        )
+        raise ModelFileError(message)
+
+
+def _checksum(arrays: Mapping[str, npt.NDArray[np.floating]]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        digest.update(f"{name}{array.shape}{array.dtype.str}".encode())
+        digest.update(array.data)
+    return digest.hexdigest()
+
+
 def _read_array(
     hdf5: "h5py.File", name: str, shape: tuple[int, ...], file_name: str
 ) -> FloatArray:
@@ -317,7 +261,14 @@ def _read_array(
             f"{shape}. Use the weights that belong to the options."
         )
         raise ModelFileError(message)
-    array: FloatArray = dataset[...].astype(np.float32)
+    if not _is_written(dataset):
+        message = (
+            f"The weight file {file_name!r} has a data set {name!r} that was never "
+            "written to the end. Copy or download it again."
+        )
+        raise ModelFileError(message)
+    with np.errstate(over="ignore"):
+        array: FloatArray = dataset[...].astype(np.float32)
     if not np.isfinite(array).all():
         message = (
             f"The weight file {file_name!r} has values in data set {name!r} that are "
@@ -325,6 +276,15 @@ def _read_array(
         )
         raise ModelFileError(message)
     return array
+
+
+def _is_written(dataset: "h5py.Dataset") -> bool:
+    """Tell whether all of a data set is in the file; HDF5 reads the rest as zeros."""
+    if dataset.chunks is None:
+        return bool(dataset.id.get_storage_size() == dataset.nbytes)
+    pairs = zip(dataset.shape, dataset.chunks, strict=True)
+    n_chunks = math.prod(math.ceil(extent / chunk) for extent, chunk in pairs)
+    return bool(dataset.id.get_num_chunks() == n_chunks)
 
 
 def _digest(options: BiLmOptions, arrays: Mapping[str, FloatArray]) -> str:
