@@ -256,7 +256,7 @@ def make_model(
     for direction in (0, 1):
         for layer in range(n_layers):
             at = f"RNN_{direction}/RNN/MultiRNNCell/Cell{layer}/LSTMCell"
-            arrays[f"{at}/W_0"] = draw(2 * p, GATES * n, fan_in=p / 2.0)
+            arrays[f"{at}/W_0"] = draw(2 * p, GATES * n, fan_in=p)
             arrays[f"{at}/B"] = draw(GATES * n, fan_in=4.0)
             if with_projection:
                 arrays[f"{at}/W_P_0"] = draw(n, p, fan_in=n / 4.0)

@@ -129,7 +129,6 @@ def test_read_model_from_a_folder(tiny_model: Path, as_str: bool) -> None:
         ("options.json", "model.hdf5"),
         ("options.json", "lm_weights.hdf5"),
         ("options.json", "weights.h5"),
-        ("OPTIONS.JSON", "WEIGHTS.HDF5"),
     ],
 )
 def test_read_model_from_a_folder_with_other_names(
@@ -325,13 +324,22 @@ def test_empty_folder_is_refused(tmp_path: Path) -> None:
     assert "options" in message
 
 
-@pytest.mark.parametrize("second", ["other_weights.hdf5", "model.h5"])
-def test_folder_with_two_weight_files_is_refused(folder: Path, second: str) -> None:
+def test_folder_with_two_weight_files_is_refused(folder: Path) -> None:
     (folder / "weights.hdf5").rename(folder / "first_weights.hdf5")
-    shutil.copy(folder / "first_weights.hdf5", folder / second)
+    shutil.copy(folder / "first_weights.hdf5", folder / "second_weights.hdf5")
     message = refusal(folder)
     assert "first_weights.hdf5" in message
-    assert second in message
+    assert "second_weights.hdf5" in message
+
+
+@pytest.mark.parametrize("other", ["outputs.hdf5", "lm_embeddings_0.hdf5"])
+def test_hdf5_files_of_vectors_beside_the_weights_do_no_harm(
+    folder: Path, other: str
+) -> None:
+    arrays = expected_arrays(folder)
+    with h5py.File(folder / other, "w") as file:
+        file["0"] = np.zeros((3, 5, 16), np.float32)
+    assert_same(read_model(folder), arrays)
 
 
 def test_folder_with_two_options_files_is_refused(folder: Path) -> None:
@@ -421,12 +429,14 @@ def test_hdf5_file_of_something_else_is_refused(folder: Path) -> None:
         file.attrs["keras_version"] = "2.3"
     message = refusal(folder)
     assert "weights.hdf5" in message
-    assert "char_embed" in message
+    assert any(name in message for name in NAMES)
+    assert "dense_1" in message
 
 
 def test_hdf5_file_without_anything_is_refused(folder: Path) -> None:
     h5py.File(folder / "weights.hdf5", "w").close()
-    assert "char_embed" in refusal(folder)
+    message = refusal(folder)
+    assert any(name in message for name in NAMES)
 
 
 # Damaged options
@@ -508,6 +518,7 @@ def test_options_file_that_is_a_folder_is_refused(folder: Path) -> None:
             "",
         ),
         (lambda o: o["lstm"].update(dim=10**30), "LSTMCell/"),
+        # No list of all the names that would then be expected may be made.
         (lambda o: o["lstm"].update(n_layers=10**30), "Cell2"),
         (lambda o: o["char_cnn"].update(n_highway=10**30), "CNN_high_1"),
     ],
@@ -965,7 +976,7 @@ def test_write_model_refuses_numbers_that_float16_cannot_hold(folder: Path) -> N
 @pytest.mark.parametrize("dtype", ["int8", "float8", "bfloat16"])
 def test_write_model_refuses_another_dtype(folder: Path, dtype: str) -> None:
     files = read_model(folder)
-    with pytest.raises(ValueError, match="dtype"):
+    with pytest.raises((ValueError, TypeError), match="type"):
         write_model(folder, files.options, files.arrays, dtype=dtype)
     assert read_model(folder).digest == files.digest
 
