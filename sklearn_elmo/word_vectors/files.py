@@ -1,0 +1,273 @@
+"""Files of word vectors: GloVe, word2vec (text and binary) and fastText ``.vec``."""
+
+import bz2
+import functools
+import gzip
+import hashlib
+import io
+import lzma
+import os
+import re
+import zipfile
+from collections.abc import Callable, Container, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sklearn_elmo.downloads import fetch_url, is_url
+from sklearn_elmo.errors import ModelFileError
+from sklearn_elmo.text.containers import quote
+
+__all__ = ["WordVectors", "load_word_vectors", "read_word_vectors"]
+
+FloatArray = npt.NDArray[np.float32]
+
+_MOST_FILES_KEPT = 2
+_READ_BYTES = 1 << 20
+_FLOAT_BYTES = 4
+_HEADER = re.compile(rb"\d+ \d+ ?")
+_ZIP_MEMBER = re.compile(r"\((?P<archive>.+)\)#(?P<member>.+)")
+_OPENERS: dict[bytes, Callable[[Path], Any]] = {
+    b"\x1f\x8b": gzip.open,
+    b"BZh": bz2.open,
+    b"\xfd7zXZ\x00": lzma.open,
+}
+
+
+@dataclass(frozen=True)
+class WordVectors:
+    """Words and their vectors.
+
+    Attributes
+    ----------
+    rows : dict of str to int
+        Row of each word; of words that repeat, the first.
+    matrix : ndarray of shape (n_words, D), float32
+    digest : str
+        sha256 (hexadecimal) of the file as it lies on the disk.
+    """
+
+    rows: dict[str, int]
+    matrix: FloatArray
+    digest: str
+
+    @property
+    def width(self) -> int:
+        """Width D of a vector."""
+        return int(self.matrix.shape[1])
+
+    @functools.cached_property
+    def mean_vector(self) -> FloatArray:
+        """Mean of all vectors. *Shape:* ``(D,)``."""
+        mean: FloatArray = self.matrix.mean(axis=0, dtype=np.float64).astype(np.float32)
+        return mean
+
+
+def load_word_vectors(
+    source: str | os.PathLike[str], *, max_words: int | None = None
+) -> WordVectors:
+    """Load a file, or take the copy that this process has of it.
+
+    The last two files are kept, whole: which words texts will hold is not known
+    beforehand. 400,000 words of 100 numbers take 160 MB and some 60 MB for the words.
+
+    Parameters
+    ----------
+    source : path or URL
+        Plain or compressed (gz, bz2, xz); ``(archive.zip)#member`` for a file inside
+        a zip archive. A URL is fetched once into the user's cache folder.
+    max_words : int, optional
+        Keep this many from the file's begin, where the frequent words are.
+
+    Raises
+    ------
+    ModelFileError
+        The file is missing, damaged or holds no word vectors; the line is named.
+    DownloadError
+        A URL could not be fetched.
+    """
+    path, member = _locate(source)
+    try:
+        status = path.stat()
+    except OSError as error:
+        message = f"The word vectors {str(path)!r} cannot be read: {error.strerror}."
+        raise ModelFileError(message) from error
+    return _load(path.resolve(), member, max_words, status.st_size, status.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=_MOST_FILES_KEPT)
+def _load(
+    path: Path, member: str | None, max_words: int | None, size: int, mtime_ns: int
+) -> WordVectors:
+    """Read a file; size and time are there to notice that it was replaced."""
+    name = str(path) if member is None else f"({path})#{member}"
+    return read_word_vectors(name, max_words=max_words)
+
+
+def read_word_vectors(
+    source: str | os.PathLike[str],
+    *,
+    only: Container[str] | None = None,
+    max_words: int | None = None,
+) -> WordVectors:
+    """Read a file without keeping it; parameters and errors as `load_word_vectors`.
+
+    Parameters
+    ----------
+    source : path or URL
+    only : container of str, optional
+        Words to keep; the memory is bounded by them.
+    max_words : int, optional
+    """
+    path, member = _locate(source)
+    rows: dict[str, int] = {}
+    numbers = bytearray()
+    width = 0
+    try:
+        with _open(path, member) as file:
+            for word, vector in _read_pairs(file, str(path)):
+                width = len(vector)
+                if word in rows or (only is not None and word not in only):
+                    continue
+                if len(rows) == max_words:
+                    break
+                rows[word] = len(rows)
+                numbers += vector.tobytes()
+        with path.open("rb") as raw:
+            digest = hashlib.file_digest(raw, "sha256").hexdigest()
+    except (OSError, EOFError, lzma.LZMAError, zipfile.BadZipFile) as error:
+        message = f"The word vectors {str(path)!r} cannot be read: {error}."
+        raise ModelFileError(message) from error
+    if width == 0:
+        message = f"The file {str(path)!r} holds no word vectors; it is empty."
+        raise ModelFileError(message)
+    matrix = np.frombuffer(numbers, dtype=np.float32).reshape(len(rows), width)
+    return WordVectors(rows, matrix, digest)
+
+
+def _locate(source: str | os.PathLike[str]) -> tuple[Path, str | None]:
+    """Return the local file, and the name of the member inside it."""
+    name, member = os.fspath(source), None
+    if match := _ZIP_MEMBER.fullmatch(name):
+        name, member = match["archive"], match["member"]
+    path = fetch_url(name) if is_url(name) else Path(name).expanduser()
+    return path, member
+
+
+def _open(path: Path, member: str | None) -> IO[bytes]:
+    """Open for reading bytes, decompressing by the file's first bytes."""
+    with path.open("rb") as raw:
+        start = raw.read(8)
+    if start.startswith(b"PK\x03\x04"):
+        return _open_member(path, member)
+    for magic, opener in _OPENERS.items():
+        if start.startswith(magic):
+            return io.BufferedReader(opener(path), _READ_BYTES)
+    return path.open("rb", buffering=_READ_BYTES)
+
+
+def _open_member(path: Path, member: str | None) -> IO[bytes]:
+    archive = zipfile.ZipFile(path)
+    names = archive.namelist()
+    if member is None and len(names) == 1:
+        member = names[0]
+    if member not in names:
+        message = (
+            f"The archive {str(path)!r} holds {', '.join(names)}; name one of them as "
+            f"'({path})#MEMBER'."
+        )
+        raise ModelFileError(message)
+    return archive.open(member)
+
+
+def _read_pairs(file: IO[bytes], name: str) -> Iterator[tuple[str, FloatArray]]:
+    """Yield words and vectors, whatever the format."""
+    first_line = file.readline()
+    if not _HEADER.fullmatch(first_line.rstrip(b"\r\n")):
+        width = first_line.rstrip(b"\r\n ").count(b" ")
+        yield from _read_lines(first_line, file, width, 1, name)
+        return
+    n_words, width = map(int, first_line.split())
+    start = file.read(_READ_BYTES)
+    if _is_text(start, width):
+        rest = io.BytesIO(start + file.readline())
+        line_number = 2
+        for part in (rest, file):
+            lines = _read_lines(b"", part, width, line_number, name)
+            for word, vector in lines:
+                line_number += 1
+                yield word, vector
+    else:
+        yield from _read_binary(start, file, n_words, width, name)
+
+
+def _is_text(start: bytes, width: int) -> bool:
+    """Tell whether what follows a header is a line of text."""
+    fields = start.partition(b"\n")[0].rstrip(b" \r").rsplit(b" ", width)
+    try:
+        return len(fields) == width + 1 and all(map(_is_number, fields[1:]))
+    except ValueError:
+        return False
+
+
+def _is_number(field: bytes) -> bool:
+    float(field)
+    return True
+
+
+def _read_lines(
+    first_line: bytes, file: IO[bytes], width: int, line_number: int, name: str
+) -> Iterator[tuple[str, FloatArray]]:
+    """Read lines of a word and its numbers.
+
+    Only blanks part the fields, and they are counted from the right: GloVe's 840B file
+    has words with blanks in them, and no-break spaces are words, too.
+    """
+    line = first_line or file.readline()
+    while line:
+        fields = line.rstrip(b"\r\n ").rsplit(b" ", width)
+        try:
+            vector = np.array(fields[1:], dtype=np.float32)
+        except ValueError:
+            vector = np.zeros(0, dtype=np.float32)
+        if width < 1 or len(vector) != width or not np.isfinite(vector).all():
+            found = quote(line.decode("utf-8", "replace"))
+            message = (
+                f"Line {line_number} of {name!r} is {found}; expected a word and "
+                f"{width or 'its'} finite numbers, parted by blanks."
+            )
+            raise ModelFileError(message)
+        yield fields[0].decode("utf-8", "replace"), vector
+        line_number += 1
+        line = file.readline()
+
+
+def _read_binary(
+    start: bytes, file: IO[bytes], n_words: int, width: int, name: str
+) -> Iterator[tuple[str, FloatArray]]:
+    """Read word2vec's binary format: a word, a blank, the numbers' bytes."""
+    buffer, position = start, 0
+    n_bytes = width * _FLOAT_BYTES
+    for number in range(n_words):
+        end = buffer.find(b" ", position)
+        while end < 0 or end + 1 + n_bytes > len(buffer):
+            more = file.read(_READ_BYTES)
+            if not more or len(buffer) - position > 2 * _READ_BYTES + n_bytes:
+                message = (
+                    f"{name!r} ends or breaks off at word {number} of {n_words}. It is "
+                    "no word2vec file, or was cut: fetch it anew."
+                )
+                raise ModelFileError(message)
+            buffer, position = buffer[position:] + more, 0
+            end = buffer.find(b" ", position)
+        # Some writers end every vector with a line feed, some do not.
+        word = buffer[position:end].lstrip(b"\n").decode("utf-8", "replace")
+        position = end + 1 + n_bytes
+        vector = np.frombuffer(buffer, "<f4", width, offset=end + 1)
+        if not np.isfinite(vector).all():
+            message = f"The vector of word {number} in {name!r} is not finite."
+            raise ModelFileError(message)
+        yield word, vector.astype(np.float32)

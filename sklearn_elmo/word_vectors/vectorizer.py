@@ -1,0 +1,355 @@
+"""`WordVectorVectorizer`: one vector a text, pooled from vectors of its words."""
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils.validation import check_is_fitted
+
+from sklearn_elmo.errors import (
+    InvalidParameterError,
+    ModelMismatchError,
+    TextValueError,
+)
+from sklearn_elmo.parameters import check_parameters, pooling_names
+from sklearn_elmo.pooling import needed_reductions, pool, scale_to_unit_length
+from sklearn_elmo.text import as_texts, tokenize_texts
+from sklearn_elmo.word_vectors.files import WordVectors, load_word_vectors
+
+__all__ = ["WordVectorVectorizer"]
+
+FloatArray = npt.NDArray[np.float32]
+
+_CHOICES = {
+    "case": ("fallback", "keep", "lower"),
+    "unknown": ("skip", "zero", "mean"),
+}
+
+_REDUCTIONS: dict[str, Callable[[FloatArray], FloatArray]] = {
+    "sum": lambda vectors: vectors.sum(axis=0),
+    "max": lambda vectors: vectors.max(axis=0),
+    "min": lambda vectors: vectors.min(axis=0),
+    "first": lambda vectors: vectors[0],
+    "last": lambda vectors: vectors[-1],
+}
+
+
+class WordVectorVectorizer(TransformerMixin, BaseEstimator):
+    """Turn texts into one vector each from the vectors of their words.
+
+    For GloVe, word2vec and fastText beside ELMo in a `FeatureUnion`: the authors of
+    ELMo found that both together sometimes beat ELMo alone.
+
+    Parameters
+    ----------
+    vectors : path or URL
+        GloVe text, word2vec text or binary, or fastText ``.vec``; plain, gz, bz2 or
+        xz, or ``(archive.zip)#member``. A URL is fetched once, in `fit`.
+    pooling : str or sequence of str, default="mean"
+        ``"mean"``, ``"max"``, ``"min"``, ``"sum"``, ``"first"``, ``"last"`` or
+        ``"idf"`` (mean weighted by the inverse document frequency learned in `fit`),
+        over the words that have a vector. Several are put side by side.
+    tokenizer : {"words", "whitespace", "pretokenized"} or callable, default="words"
+        As in `ElmoVectorizer`.
+    case : {"fallback", "keep", "lower"}, default="fallback"
+        How a token is looked up: as it is and else in lower case, only as it is, or
+        only in lower case.
+    unknown : {"skip", "zero", "mean"}, default="skip"
+        What becomes of a token without a vector: nothing, zeros, or the mean of all
+        vectors.
+    missing : {"zero", "error"}, default="zero"
+        What becomes of None, NaN and NA. Texts without any known word are rows of
+        zeros always.
+    normalize : bool, default=False
+        Scale rows to unit length; rows of zeros stay as they are.
+    max_tokens : int or None, default=None
+        Tokens of a text that count; None takes all.
+    max_words : int or None, default=None
+        Words that are read from the file's begin, where the frequent ones are; bounds
+        the memory (4 bytes a number).
+
+    Attributes
+    ----------
+    n_features_out_ : int
+        Columns of the output: the vectors' width times the poolings.
+    vectors_digest_ : str
+        sha256 of the file. `transform` refuses another one.
+    idf_ : dict of str to float
+        With ``pooling="idf"``: log((1 + n) / (1 + df)) + 1 for every word seen.
+    idf_unseen_ : float
+        The same for words that were not seen.
+
+    See Also
+    --------
+    ElmoVectorizer : Vectors that depend on a word's context.
+
+    Notes
+    -----
+    A pickle holds the path and the digest, not the vectors; objects of one process
+    share one loaded copy.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from sklearn_elmo.word_vectors import WordVectorVectorizer
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = f"{folder}/toy.txt"
+    ...     with open(path, "w") as file:
+    ...         _ = file.write("a 1 0\\ncat 0 2\\n")
+    ...     WordVectorVectorizer(path).fit_transform(["A cat", "unheard-of"])
+    array([[0.5, 1. ],
+           [0. , 0. ]], dtype=float32)
+    """
+
+    def __init__(
+        self,
+        vectors: Any,
+        *,
+        pooling: Any = "mean",
+        tokenizer: Any = "words",
+        case: str = "fallback",
+        unknown: str = "skip",
+        missing: str = "zero",
+        normalize: bool = False,
+        max_tokens: int | None = None,
+        max_words: int | None = None,
+    ) -> None:
+        self.vectors = vectors
+        self.pooling = pooling
+        self.tokenizer = tokenizer
+        self.case = case
+        self.unknown = unknown
+        self.missing = missing
+        self.normalize = normalize
+        self.max_tokens = max_tokens
+        self.max_words = max_words
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = True
+        tags.input_tags.two_d_array = False
+        tags.input_tags.one_d_array = True
+        tags.input_tags.allow_nan = self.missing == "zero"
+        tags.transformer_tags.preserves_dtype = []
+        return tags
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Pin the file, and learn document frequencies if ``pooling`` has ``"idf"``.
+
+        Parameters
+        ----------
+        X : iterable of str
+            List, tuple, array, pandas or polars Series, ``(n, 1)`` frame, generator.
+        y : ignored
+
+        Returns
+        -------
+        WordVectorVectorizer
+
+        Raises
+        ------
+        InvalidParameterError
+            If a parameter has a value it cannot have; is a ValueError and TypeError.
+        TextTypeError, TextValueError
+            If X is no column of texts.
+        ModelFileError
+            If the file cannot be read.
+        """
+        self._fit_texts(X)
+        return self
+
+    def fit_transform(self, X: Any, y: Any = None) -> Any:
+        """Fit and return the rows of the same texts; X may be a generator."""
+        return self._transform_texts(*self._fit_texts(X))
+
+    def transform(self, X: Any) -> Any:
+        """Return one row a text.
+
+        Parameters
+        ----------
+        X : iterable of str
+            As in `fit`.
+
+        Returns
+        -------
+        ndarray of shape (n_texts, n_features_out_), float32
+            Or a frame, after `set_output`.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            Before `fit`.
+        ModelMismatchError
+            If the file is not that of `fit`.
+        TextTypeError, TextValueError
+            If X is no column of texts.
+        """
+        check_is_fitted(self, "vectors_digest_")
+        self._check_parameters()
+        table = load_word_vectors(self.vectors, max_words=self.max_words)
+        if table.digest != self.vectors_digest_:
+            message = (
+                f"The word vectors {str(self.vectors)!r} are others (sha256 "
+                f"{table.digest[:16]}...) than when {type(self).__name__} was fitted "
+                f"({self.vectors_digest_[:16]}...). Put the old file back, or fit "
+                "again."
+            )
+            raise ModelMismatchError(message)
+        if pooling_names(self.pooling) != self._fitted_poolings:
+            message = (
+                f"The 'pooling' parameter of {type(self).__name__} was changed after "
+                "fit. Fit again."
+            )
+            raise InvalidParameterError(message)
+        return self._transform_texts(table, self._list_texts(X))
+
+    def get_feature_names_out(self, input_features: Any = None) -> npt.NDArray[Any]:
+        """Return the names of the columns: ``wordvector_mean_0`` and so on.
+
+        Parameters
+        ----------
+        input_features : ignored
+            The input is one column of texts, whatever its name.
+
+        Returns
+        -------
+        ndarray of shape (n_features_out_,), object
+        """
+        check_is_fitted(self, "vectors_digest_")
+        width = self.n_features_out_ // len(self._fitted_poolings)
+        names = [
+            f"wordvector_{name}_{column}"
+            for name in self._fitted_poolings
+            for column in range(width)
+        ]
+        return np.array(names, dtype=object)
+
+    def _fit_texts(self, X: Any) -> tuple[WordVectors, list[Any]]:
+        """Fit; return what has been read on the way."""
+        self._check_parameters()
+        texts = self._list_texts(X)
+        table = load_word_vectors(self.vectors, max_words=self.max_words)
+        poolings = pooling_names(self.pooling)
+        if "idf" in poolings:
+            self._learn_idf(table, texts)
+        self.vectors_digest_ = table.digest
+        self.n_features_out_ = len(poolings) * table.width
+        self._fitted_poolings = poolings
+        return table, texts
+
+    def _transform_texts(self, table: WordVectors, texts: list[Any]) -> FloatArray:
+        rows = np.zeros((len(texts), self.n_features_out_), dtype=np.float32)
+        for number, words in enumerate(self._look_up(table, texts)):
+            if words:
+                rows[number] = self._pool(table, words)
+        return scale_to_unit_length(rows) if self.normalize else rows
+
+    def _check_parameters(self) -> None:
+        name = type(self).__name__
+        parameters = self.get_params(deep=False)
+        shared = ("pooling", "tokenizer", "missing", "normalize", "max_tokens")
+        check_parameters(name, {key: parameters[key] for key in shared})
+        expected = {
+            key: f"a str among {{{', '.join(map(repr, choices))}}}"
+            for key, choices in _CHOICES.items()
+        }
+        is_right = {key: parameters[key] in _CHOICES[key] for key in _CHOICES}
+        # A word's vector has no forward and backward half.
+        expected["pooling"] = "without 'final', which needs two directions"
+        is_right["pooling"] = "final" not in pooling_names(self.pooling)
+        expected["vectors"] = "a path or URL"
+        is_right["vectors"] = isinstance(self.vectors, str | os.PathLike)
+        expected["max_words"] = "None or an int in the range [1, inf)"
+        is_right["max_words"] = self.max_words is None or (
+            isinstance(self.max_words, int | np.integer) and self.max_words >= 1
+        )
+        for key, right in is_right.items():
+            if not right:
+                message = (
+                    f"The {key!r} parameter of {name} must be {expected[key]}. "
+                    f"Got {parameters[key]!r} instead."
+                )
+                raise InvalidParameterError(message)
+
+    def _list_texts(self, X: Any) -> list[Any]:
+        name = type(self).__name__
+        texts: list[Any] = as_texts(
+            X, estimator=name, pretokenized=self.tokenizer == "pretokenized"
+        )
+        if self.missing == "error" and None in texts:
+            message = (
+                f"Row {texts.index(None)} of the input is missing (None, NaN or NA), "
+                f"which {name} refuses with missing='error'. Fill it, drop it, or set "
+                "missing='zero'."
+            )
+            raise TextValueError(message)
+        return texts
+
+    def _look_up(
+        self, table: WordVectors, texts: Sequence[Any]
+    ) -> Iterable[list[str | None]]:
+        """Yield the words of each text as the table has them; None is unknown."""
+        spellings: dict[str, Callable[[str], tuple[str, ...]]] = {
+            "fallback": lambda token: (token, token.lower()),
+            "keep": lambda token: (token,),
+            "lower": lambda token: (token.lower(),),
+        }
+        spell = spellings[self.case]
+        for row, text in enumerate(texts):
+            (tokens,) = tokenize_texts(
+                [text],
+                self.tokenizer,
+                estimator=type(self).__name__,
+                max_tokens=self.max_tokens,
+                first_row=row,
+            )
+            words = [
+                next((word for word in spell(token) if word in table.rows), None)
+                for token in tokens or ()
+            ]
+            if self.unknown == "skip":
+                words = [word for word in words if word is not None]
+            yield words
+
+    def _learn_idf(self, table: WordVectors, texts: Sequence[Any]) -> None:
+        frequencies: Counter[str] = Counter()
+        for words in self._look_up(table, texts):
+            frequencies.update({word for word in words if word is not None})
+        # As scikit-learn's TfidfTransformer(smooth_idf=True).
+        self.idf_unseen_ = float(np.log(1 + len(texts)) + 1)
+        self.idf_ = {
+            word: float(np.log((1 + len(texts)) / (1 + count)) + 1)
+            for word, count in frequencies.items()
+        }
+
+    def _pool(self, table: WordVectors, words: list[str | None]) -> FloatArray:
+        """Return a text's row. ``words`` is not empty."""
+        vectors = np.zeros((len(words), table.width), dtype=np.float32)
+        known = [number for number, word in enumerate(words) if word is not None]
+        vectors[known] = table.matrix[[table.rows[words[i] or ""] for i in known]]
+        if self.unknown == "mean" and len(known) < len(words):
+            others = [number for number, word in enumerate(words) if word is None]
+            vectors[others] = table.mean_vector
+        lengths = np.array([len(words)])
+        reductions: dict[str, FloatArray] = {}
+        totals = None
+        for name in needed_reductions(self._fitted_poolings):
+            if name == "weighted_sum":
+                weights = np.array(
+                    [self.idf_.get(word or "", self.idf_unseen_) for word in words]
+                )
+                totals = weights.sum(keepdims=True)
+                reduced = (weights[:, None] * vectors).sum(axis=0).astype(np.float32)
+            else:
+                reduced = _REDUCTIONS[name](vectors)
+            reductions[name] = reduced[None, None]  # one text, one layer
+        return np.concatenate(
+            [
+                pool(name, reductions, lengths, totals)[0, 0]
+                for name in self._fitted_poolings
+            ]
+        )
