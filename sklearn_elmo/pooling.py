@@ -116,7 +116,8 @@ def mix_layers(
     array([[1., 2., 3., 4.]], dtype=float32)
     """
     if weights is None:
-        return pooled.reshape(len(pooled), -1)
+        n_texts, n_layers, width = pooled.shape
+        return pooled.reshape(n_texts, n_layers * width)
     factors = np.asarray(weights, dtype=np.float32)
     mixed: FloatArray = np.einsum("nld,l->nd", pooled, factors)
     return mixed
@@ -129,6 +130,9 @@ def scale_to_unit_length(rows: FloatArray) -> FloatArray:
     ----------
     rows : ndarray of shape (n, n_features)
     """
-    norms = np.linalg.norm(rows, axis=1, keepdims=True)
-    scaled: FloatArray = rows / np.where(norms == 0, np.float32(1), norms)
+    # In float64, where no square of a float32 overflows or vanishes.
+    norms = np.sqrt(np.einsum("ij,ij->i", rows, rows, dtype=np.float64))
+    scaled: FloatArray = (rows / np.where(norms == 0, 1, norms)[:, None]).astype(
+        np.float32
+    )
     return scaled

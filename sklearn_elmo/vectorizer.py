@@ -464,7 +464,8 @@ default="average"
     def _mix(self, pooled: FloatArray, setup: _Setup) -> FloatArray:
         """``(N, n_poolings, n_layers, D)`` -> ``(N, n_features_out_)``."""
         blocks = pooled.reshape(-1, *pooled.shape[2:])
-        rows = mix_layers(blocks, self._weights(setup)).reshape(len(pooled), -1)
+        mixed = mix_layers(blocks, self._weights(setup))
+        rows = mixed.reshape(len(pooled), pooled.shape[1] * mixed.shape[1])
         return scale_to_unit_length(rows) if self.normalize else rows
 
     def _fill_rows(
