@@ -104,14 +104,12 @@ class ReferenceElmo:
         rows = [embedding[k - 1] if k > 0 else np.zeros(width_e) for k in ids]
         characters = np.stack(rows)  # (M, E)
         found = []
-        for i, (width, n_filters) in enumerate(self.filters):
+        for i, (width, _) in enumerate(self.filters):
             kernel = self.arrays[f"CNN/W_cnn_{i}"][0]  # (width, E, n)
             bias = self.arrays[f"CNN/b_cnn_{i}"]  # (n,)
-            best = np.full(n_filters, -np.inf)
-            for p in range(len(ids) - width + 1):
-                window = characters[p : p + width]  # (width, E)
-                here = np.einsum("ke,keo->o", window, kernel) + bias
-                best = np.maximum(best, here)
+            starts = range(len(ids) - width + 1)
+            windows = np.stack([characters[p : p + width] for p in starts])
+            best = (np.einsum("pke,keo->po", windows, kernel) + bias).max(axis=0)
             if self.activation == "relu":
                 found.append(np.maximum(best, 0.0))
             else:
