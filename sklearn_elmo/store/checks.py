@@ -37,9 +37,9 @@ def field_seed(name: str) -> np.uint64:
     return np.uint64(int.from_bytes(digest.digest(), "little"))
 
 
-def row_checks(rows: npt.NDArray[Any], name: str, seeds: Words) -> Words:
-    """Compute the checks of rows (n, width) of field `name`; -> (n,) uint64."""
-    return row_sums(rows) + (seeds + field_seed(name))
+def checks_of(sums: Words, name: str, seeds: Words) -> Words:
+    """Make the checks of rows of field `name` from their `row_sums`; all (n,)."""
+    return sums + seeds + field_seed(name)
 
 
 def row_sums(rows: npt.NDArray[Any]) -> Words:

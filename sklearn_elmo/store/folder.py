@@ -196,6 +196,9 @@ class RecipeFolder:
             return self._read(view, request, some)
 
         if len(missing):
+            if len(set(keys)) < len(keys):
+                message = "The keys of a request must be distinct."
+                raise ValueError(message)
             missing = read_again(missing)
         if len(missing):
             try:
@@ -337,11 +340,12 @@ class RecipeFolder:
 
 
 def _as_words(keys: Sequence[bytes]) -> Words:
-    """View distinct keys as an array of shape (n, 2)."""
-    if any(len(key) != KEY_BYTES for key in keys) or len(set(keys)) < len(keys):
-        message = f"The keys of a request must be distinct and have {KEY_BYTES} bytes."
+    """View keys as an array of shape (n, 2)."""
+    joined = b"".join(keys)
+    if len(joined) != KEY_BYTES * len(keys):
+        message = f"Keys must have {KEY_BYTES} bytes."
         raise ValueError(message)
-    return np.frombuffer(b"".join(keys), "<u8").reshape(-1, 2)
+    return np.frombuffer(joined, "<u8").reshape(-1, 2)
 
 
 def _touch(path: Path, last_touched: float) -> None:

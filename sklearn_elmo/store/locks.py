@@ -8,8 +8,8 @@ from filelock import FileLock, Timeout
 LOCK_FOLDER = "locks"
 
 
-def try_lock(held: ExitStack, folder: Path, name: str) -> bool:
-    """Hold lock `name` of `folder` until `held` closes, if nobody else holds it.
+def lock(held: ExitStack, folder: Path, name: str, timeout_s: float = 0) -> bool:
+    """Hold lock `name` of `folder` until `held` closes; False if somebody else does.
 
     These are the kernel's locks: it frees those of a dead process. Where there are
     none, no other kind is used in their place.
@@ -22,7 +22,9 @@ def try_lock(held: ExitStack, folder: Path, name: str) -> bool:
     path = folder / LOCK_FOLDER / name
     path.parent.mkdir(exist_ok=True)
     try:
-        held.enter_context(FileLock(path, timeout=0, fallback_to_soft=False))
+        held.enter_context(
+            FileLock(path, timeout_s, poll_interval=0.005, fallback_to_soft=False)
+        )
     except Timeout:
         return False
     except NotImplementedError as error:

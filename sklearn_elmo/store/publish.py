@@ -14,8 +14,9 @@ import numpy.typing as npt
 from sklearn_elmo.store.checks import (
     Integers,
     Words,
+    checks_of,
     key_seeds,
-    row_checks,
+    row_sums,
     token_seeds,
 )
 from sklearn_elmo.store.files import write_file
@@ -66,7 +67,7 @@ def _hdf5_image(records: Records, dtype: str) -> memoryview:
     keys, lengths = records.keys, records.lengths
     stored = {name: _narrowed(rows, dtype) for name, rows in records.arrays.items()}
     seeds = _row_seeds(keys, lengths)
-    checks = [row_checks(rows, name, seeds) for name, rows in stored.items()]
+    checks = [checks_of(row_sums(rows), name, seeds) for name, rows in stored.items()]
     buffer = io.BytesIO()
     # The 1.10 format has checksums in HDF5's own structures.
     with h5py.File(

@@ -30,8 +30,9 @@ import numpy.typing as npt
 from sklearn_elmo.store.checks import (
     Integers,
     Words,
+    checks_of,
     key_seeds,
-    row_checks,
+    row_sums,
     token_seeds,
 )
 
@@ -40,7 +41,7 @@ SEGMENT_NAME = re.compile(r"seg-[0-9a-f]{16}-([0-9a-f]{32})\.h5")
 
 MAGIC = b"sklearn_elmo segment "
 _FIRST_READ_BYTES = 4096
-_BLOCK_BYTES = 2**19  # read and checked at once; stays in the processor's cache
+_BLOCK_BYTES = 2**20  # read and checked at once; stays in the processor's cache
 _GAP_BYTES = 2**16  # skipping less than this costs more than reading it
 Signature = frozenset[tuple[str, int]]  # names and widths of the fields
 
@@ -175,8 +176,9 @@ def read_records(
         seeds = token_seeds(seeds[owners], numbers)
     order = np.argsort(rows, kind="stable")
     rows, seeds, targets = rows[order], seeds[order], targets[order]
+    in_order = bool((np.diff(targets) == 1).all())
     for name, array in out.items():
-        good = _read_rows(segment, file, name, rows, seeds, array, targets)
+        good = _read_rows(segment, file, name, rows, seeds, array, targets, in_order)
         whole[owners[order[~good]]] = False
     return whole
 
@@ -250,42 +252,60 @@ def _read_rows(
     seeds: Words,
     out: npt.NDArray[np.float32],
     targets: Integers,
+    in_order: bool,
 ) -> npt.NDArray[np.bool_]:
     """Read rows, sorted ascending, of one field; tell which pass their check."""
     field = segment.fields[name]
-    good = np.empty(len(rows), bool)
-    in_order = bool((np.diff(targets) == 1).all())
-    checks_offset = segment.checks_offset + 8 * field.number * segment.n_rows
-    for first, last in _spans(rows, field.row_bytes):
+    as_is = in_order and field.dtype == "<f4"
+    found = np.empty(len(rows), np.uint64)
+    scratch = np.empty((_rows_per_block(field), field.width), field.dtype)
+    for first, last in _spans(rows, field):
         low, high = int(rows[first]), int(rows[last - 1]) + 1
+        start = int(targets[first])
+        target = slice(start, start + last - first) if in_order else targets[first:last]
         dense = high - low == last - first
-        direct = dense and in_order and field.dtype == "<f4"
-        if direct:
-            block = out[int(targets[first]) : int(targets[first]) + high - low]
-        else:
-            block = np.empty((high - low, field.width), field.dtype)
-        checks = np.empty(high - low, "<u8")
+        block = out[target] if as_is and dense else scratch[: high - low]
         _read_into(file, field.offset + low * field.row_bytes, block)
-        _read_into(file, checks_offset + 8 * low, checks)
-        if not dense:
-            block, checks = (
-                block[rows[first:last] - low],
-                checks[rows[first:last] - low],
+        if as_is and not dense:
+            picked = np.take(
+                block, rows[first:last] - low, axis=0, out=out[target], mode="clip"
             )
-        good[first:last] = row_checks(block, name, seeds[first:last]) == checks
-        if not direct:
-            out[targets[first:last]] = block
-    return good
+        elif not as_is:
+            picked = block if dense else block[rows[first:last] - low]
+            out[target] = picked
+        else:
+            picked = block
+        found[first:last] = row_sums(picked)
+    expected = _checks(segment, file, field, rows)
+    matches: npt.NDArray[np.bool_] = checks_of(found, name, seeds) == expected
+    return matches
 
 
-def _spans(rows: Integers, row_bytes: int) -> Iterator[tuple[int, int]]:
+def _checks(
+    segment: Segment, file: IO[bytes], field: StoredField, rows: Integers
+) -> Words:
+    """Read the checks of rows, sorted ascending, of one field."""
+    low = int(rows[0])
+    checks = np.empty(int(rows[-1]) + 1 - low, "<u8")
+    number = field.number * segment.n_rows + low
+    _read_into(file, segment.checks_offset + checks.itemsize * number, checks)
+    return checks[rows - low]
+
+
+def _rows_per_block(field: StoredField) -> int:
+    return max(1, _BLOCK_BYTES // field.row_bytes)
+
+
+def _spans(rows: Integers, field: StoredField) -> Iterator[tuple[int, int]]:
     """Cut sorted rows where a gap is wide and where a block is full."""
-    rows_per_block = max(1, _BLOCK_BYTES // row_bytes)
-    gaps = np.flatnonzero(np.diff(rows) > max(1, _GAP_BYTES // row_bytes)) + 1
-    for start, stop in pairwise([0, *gaps.tolist(), len(rows)]):
+    gaps: list[int] = []
+    if rows[-1] - rows[0] >= len(rows):
+        wide = max(1, _GAP_BYTES // field.row_bytes)
+        gaps = (np.flatnonzero(np.diff(rows) > wide) + 1).tolist()
+    for start, stop in pairwise([0, *gaps, len(rows)]):
         first = start
         while first < stop:
-            limit = rows[first] + rows_per_block
+            limit = rows[first] + _rows_per_block(field)
             last = first + int(np.searchsorted(rows[first:stop], limit))
             yield first, last
             first = last

@@ -1,14 +1,15 @@
 """Dividing the texts that nobody has computed yet among processes that want them.
 
-Keys fall into shards, each with a lock file. A process locks some shards, computes and
-publishes what is missing of them, and takes the next; what the others hold it waits
-for and then reads. Locks only save work: the kernel frees those of a dead process, one
-that cannot be made is done without, and one that is held too long is not waited for.
+A process claims a run of what it misses, in a file that lists the keys and that it
+keeps locked, computes and publishes it, and claims the next; what others have claimed
+it waits for and then reads. Claims only save work: the kernel unlocks those of a dead
+process, where there are no locks nothing is claimed, and a claim that is kept too long
+is not waited for.
 """
 
 import logging
-import random
 import time
+import uuid
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,15 +17,17 @@ from pathlib import Path
 import numpy as np
 
 from sklearn_elmo.store.checks import Integers, Words
-from sklearn_elmo.store.locks import try_lock
+from sklearn_elmo.store.files import entries_of
+from sklearn_elmo.store.locks import LOCK_FOLDER, lock
 from sklearn_elmo.store.trouble import warn_once
 from sklearn_elmo.store.view import FolderView
 
-LOCK_TIMEOUT_S = 300.0  # without any news from the others
+NEWS_TIMEOUT_S = 300.0  # to wait for others that publish nothing
 
-_SHARDS = 32
-_MIN_SHARE = 64  # texts; fewer make poor batches
-_POLL_S = 0.05
+_CLAIM_PREFIX = "claim-"
+_CHOOSING_TIMEOUT_S = 10.0
+_LEAST_CLAIM = 128  # texts; fewer make poor batches
+_POLL_S = 0.02
 
 logger = logging.getLogger(__name__)
 
@@ -48,64 +51,73 @@ def share_out(
     compute : callable
         Computes some positions and publishes them.
     """
-    shards = (keys[:, 0] % np.uint64(_SHARDS)).astype(np.int64)
-    order = random.Random().sample(range(_SHARDS), _SHARDS)
     last_news = time.monotonic()
     while len(missing):
-        if not view.sharing:
-            compute(missing)
-            return
         with ExitStack() as held:
-            mine = _take(held, view.folder, shards[missing], order)
-            if mine is None:
-                compute(missing)
-                return
-            taken = np.isin(shards[missing], mine)
-            to_do = read(missing[taken])
+            mine = _claim(held, view, keys, missing)
+            to_do = read(mine)
             if len(to_do):
                 compute(to_do)
-        if taken.any():
-            missing = missing[~taken]
-            last_news = time.monotonic()
-            continue
-        left = read(missing)
+        left = np.setdiff1d(missing, mine, assume_unique=True)
+        if not len(mine):
+            left = read(missing)
         if len(left) < len(missing):
             last_news = time.monotonic()
-        elif time.monotonic() - last_news > LOCK_TIMEOUT_S:
+        elif time.monotonic() - last_news > NEWS_TIMEOUT_S:
             _stop_sharing(view)
         else:
             time.sleep(_POLL_S)
         missing = left
 
 
-def _take(
-    held: ExitStack, folder: Path, shards: Integers, order: list[int]
-) -> list[int] | None:
-    """Lock shards until a fair share of what is missing is held; None: no locks here.
+def _claim(
+    held: ExitStack, view: FolderView, keys: Words, missing: Integers
+) -> Integers:
+    """Claim the first positions that nobody has claimed, until `held` closes.
 
-    Shares shrink with what is left, so that all processes end at about the same time.
+    Claims shrink with what is left, so that all processes end at about the same time.
+    Where nothing can be claimed, everything is this process's own work.
     """
-    share = max(_MIN_SHARE, len(shards) // 4)
-    counts = np.bincount(shards, minlength=_SHARDS)
-    mine: list[int] = []
-    for shard in order:
-        if counts[mine].sum() >= share:
-            break
-        if not counts[shard]:
+    if not view.sharing:
+        return missing
+    try:
+        with ExitStack() as choosing:
+            if not lock(choosing, view.folder, "claims", _CHOOSING_TIMEOUT_S):
+                return missing
+            claimed = np.isin(keys[missing, 0], _claimed_by_others(view.folder)[:, 0])
+            free = missing[~claimed]
+            mine = free[: max(_LEAST_CLAIM, len(missing) // 4)]
+            if len(mine):
+                name = _CLAIM_PREFIX + uuid.uuid4().hex
+                path = view.folder / LOCK_FOLDER / name
+                path.write_bytes(keys[mine].tobytes())
+                lock(held, view.folder, name)
+                held.callback(path.unlink, missing_ok=True)
+            return mine
+    except OSError as error:
+        logger.info("Going on without locks in %s: %s", view.folder, error)
+        return missing
+
+
+def _claimed_by_others(folder: Path) -> Words:
+    """Read the keys in all claims that are locked; remove the claims of the dead."""
+    claims = [b""]
+    for entry in entries_of(folder / LOCK_FOLDER):
+        if not entry.name.startswith(_CLAIM_PREFIX):
             continue
-        try:
-            if try_lock(held, folder, f"shard-{shard:02d}"):
-                mine.append(shard)
-        except OSError as error:
-            logger.info("Going on without locks in %s: %s", folder, error)
-            return None
-    return mine
+        path = Path(entry.path)
+        with ExitStack() as abandoned:
+            if lock(abandoned, folder, entry.name):
+                path.unlink(missing_ok=True)
+            else:
+                claims.append(path.read_bytes())
+    return np.frombuffer(b"".join(claims), "<u8").reshape(-1, 2)
 
 
 def _stop_sharing(view: FolderView) -> None:
     view.sharing = False
     message = (
-        f"Another process has held its share of the work in {view.folder} for "
-        f"{LOCK_TIMEOUT_S:.0f} s without a result. This process goes on alone."
+        f"Another process has claimed work in {view.folder} and published nothing for "
+        f"{NEWS_TIMEOUT_S:.0f} s. This process goes on alone."
     )
-    warn_once(view.folder.parent, "lock timeout", message)
+    warn_once(view.folder.parent, "claim kept too long", message)

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sklearn_elmo.store.files import TEMPORARY_SUFFIX, entries_of
-from sklearn_elmo.store.locks import LOCK_FOLDER, try_lock
+from sklearn_elmo.store.locks import LOCK_FOLDER, lock
 from sklearn_elmo.store.publish import write_segment
 from sklearn_elmo.store.recipe import FOLDER_PREFIX, RECIPE_FILE
 from sklearn_elmo.store.records import Records, concatenate
@@ -61,7 +61,7 @@ def after_writing(
     store = folder.parent
     try:
         with ExitStack() as held:
-            if not try_lock(held, store, "upkeep"):
+            if not lock(held, store, "upkeep"):
                 return
             _remove_leftovers(folder, now=written[-1].stat().st_mtime)
             for crowd in _crowds(folder):

@@ -10,12 +10,11 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from sklearn_elmo.store.files import TEMPORARY_SUFFIX
-from sklearn_elmo.store.locks import try_lock
+from sklearn_elmo.store.locks import lock
 
 USAGE_FILE = "usage.json"
 
-_KEYS_WORTH_SAVING = 16
-_SAVE_INTERVAL_S = 1.0
+_SAVE_INTERVAL_S = 0.25
 
 logger = logging.getLogger(__name__)
 
@@ -34,8 +33,7 @@ class Usage:
         with self._lock:
             self._hits += hits
             self._misses += misses
-            due = time.monotonic() - self._saved_at > _SAVE_INTERVAL_S
-            if due or self._hits + self._misses >= _KEYS_WORTH_SAVING:
+            if misses or time.monotonic() - self._saved_at > _SAVE_INTERVAL_S:
                 self._save()
 
     def total(self) -> tuple[int, int]:
@@ -52,7 +50,7 @@ class Usage:
         temporary = self._folder / f".{uuid.uuid4().hex}{TEMPORARY_SUFFIX}"
         try:
             with ExitStack() as held:
-                if not try_lock(held, self._folder, "usage"):
+                if not lock(held, self._folder, "usage"):
                     return
                 hits, misses = self._read()
                 counts = {"hits": hits + self._hits, "misses": misses + self._misses}
