@@ -1,0 +1,230 @@
+"""The command line: arguments and messages, nothing else.
+
+Each command is a module with ``add_parser(subparsers)`` and ``run(arguments)``. Such a
+module imports only the standard library and `sklearn_elmo.errors` at its top, so that
+help and usage errors come at once. What fails raises; `main` words it.
+"""
+
+import argparse
+import contextlib
+import errno
+import importlib
+import importlib.util
+import os
+import signal
+import sys
+import threading
+import traceback
+import warnings
+from collections.abc import Iterator, Sequence
+from types import FrameType, ModuleType
+from typing import Any, NoReturn, TextIO
+
+import sklearn_elmo
+from sklearn_elmo.errors import SklearnElmoError
+
+__all__ = ["main"]
+
+PROGRAM = "sklearn-elmo"
+
+# In the order of the help. ``pretrain`` brings ``perplexity`` with it.
+_MODULES = (
+    "sklearn_elmo.cli.vectorize",
+    "sklearn_elmo.cli.elmo",
+    "sklearn_elmo.cli.pretrain",
+    "sklearn_elmo.cli.models",
+    "sklearn_elmo.cli.cache",
+)
+
+DONE, FAILED = 0, 1
+# What a shell reports of a program that a signal ended.
+_SIGNALLED = 128
+
+_LONGEST_MESSAGE = 1000  # characters
+
+_MENDS = {
+    errno.ENOSPC: "Free some space, or write elsewhere.",
+    errno.EDQUOT: "Free some space, or write elsewhere.",
+    errno.EACCES: "Check the permissions, or choose another path.",
+    errno.EPERM: "Check the permissions, or choose another path.",
+    errno.EROFS: "Choose a path on a file system that can be written to.",
+    errno.ENOENT: "Check the path.",
+    errno.ENOTDIR: "Check the path.",
+    errno.EISDIR: "Name a file in it.",
+    errno.EMFILE: "Raise the limit with 'ulimit -n'.",
+}
+
+
+class _Ended(BaseException):
+    """A signal asks the process to end; raised so that files are cleaned up."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser that, like all its subparsers, knows ``--debug``."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs.setdefault("allow_abbrev", False)
+        super().__init__(*args, **kwargs)
+        self.add_argument(
+            "--debug",
+            action="store_true",
+            default=argparse.SUPPRESS,
+            help="show the traceback of an error",
+        )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        Arguments without the program's name; those of the process by default.
+
+    Returns
+    -------
+    int
+        0: done. 1: it failed, and one line on stderr says why. 2: wrong usage. 128 + n:
+        ended by signal n (130: Ctrl-C; 141: nobody reads the output any more).
+    """
+    parser, modules = _build_parser()
+    try:
+        arguments = parser.parse_args(argv)
+    except SystemExit as end:  # argparse has said what there is to say
+        return _flush(end.code if isinstance(end.code, int) else FAILED)
+    command = f"{PROGRAM} {arguments.command}"
+    try:
+        with _signals_as_exceptions(), _warnings_on_one_line(command):
+            modules[arguments.command].run(arguments)
+            return _flush(DONE)
+    except SystemExit as end:  # a usage error that only the command could see
+        return end.code if isinstance(end.code, int) else FAILED
+    except BrokenPipeError:
+        _forget_stdout()
+        return _SIGNALLED + 13
+    except KeyboardInterrupt:
+        return _SIGNALLED + signal.SIGINT
+    except _Ended as end:
+        return _SIGNALLED + end.number
+    except Exception as error:
+        if getattr(arguments, "debug", False):
+            traceback.print_exc()
+        sys.stderr.write(f"{command}: error: {_explain(error)}\n")
+        return FAILED
+
+
+def _build_parser() -> tuple[_Parser, dict[str, ModuleType]]:
+    """Return the parser, and the module of each command."""
+    parser = _Parser(
+        prog=PROGRAM,
+        description="ELMo word and sentence vectors.",
+        epilog=f"'{PROGRAM} COMMAND --help' explains a command.",
+    )
+    parser.add_argument(
+        "--version", action="version", version=f"{PROGRAM} {sklearn_elmo.__version__}"
+    )
+    subparsers = parser.add_subparsers(
+        dest="command", metavar="COMMAND", required=True, title="commands"
+    )
+    modules: dict[str, ModuleType] = {}
+    for name in _MODULES:
+        if importlib.util.find_spec(name) is None:
+            continue
+        module = importlib.import_module(name)
+        module.add_parser(subparsers)
+        for command in subparsers.choices:
+            modules.setdefault(command, module)
+    return parser, modules
+
+
+def _explain(error: Exception) -> str:
+    """Say on one line why a command failed."""
+    if isinstance(error, OSError) and error.strerror is not None:
+        parts = [error.strerror]
+        if error.filename is not None:
+            parts.append(f": {os.fsdecode(error.filename)!r}")
+        parts.append(f". {_MENDS.get(error.errno or 0, '')}")
+        text = "".join(parts)
+    elif isinstance(error, SklearnElmoError | OSError) and str(error):
+        text = str(error)
+    elif isinstance(error, MemoryError):
+        text = (
+            f"Not enough memory ({error or 'MemoryError'}). Try a smaller "
+            "--batch-tokens, or cut texts with --max-tokens."
+        )
+    else:
+        text = (
+            f"{type(error).__name__}: {error}. This was not foreseen; --debug shows "
+            "where it happened."
+        )
+    text = " ".join(text.split())
+    if len(text) > _LONGEST_MESSAGE:
+        return text[: _LONGEST_MESSAGE - 3] + "..."
+    return text
+
+
+@contextlib.contextmanager
+def _signals_as_exceptions() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP unwind the stack, as Ctrl-C does."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may set handlers
+        return
+
+    def end(number: int, frame: FrameType | None) -> NoReturn:
+        signal.signal(number, signal.SIG_IGN)  # once is enough: files are cleaned up
+        raise _Ended(number)
+
+    names = ("SIGTERM", "SIGHUP")  # Windows has no SIGHUP
+    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    # A signal that is ignored stays so: nohup ignores SIGHUP.
+    before = {n: signal.getsignal(n) for n in numbers}
+    before = {n: handler for n, handler in before.items() if handler != signal.SIG_IGN}
+    for number in before:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _warnings_on_one_line(command: str) -> Iterator[None]:
+    """Show warnings as messages of the command, without lines of source code."""
+
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        text = " ".join(str(message).split())
+        (file or sys.stderr).write(f"{command}: warning: {text}\n")
+
+    with warnings.catch_warnings():
+        warnings.showwarning = show
+        yield
+
+
+def _flush(code: int) -> int:
+    """Write what stdout still holds, while a broken pipe can be told from success."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _forget_stdout()
+        return _SIGNALLED + 13
+    return code
+
+
+def _forget_stdout() -> None:
+    """Keep Python from writing to a broken pipe once more when it exits."""
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
