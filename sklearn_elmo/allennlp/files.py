@@ -94,7 +94,7 @@ def write_vectors(
             f"Got {output_format!r} instead."
         )
         raise InvalidParameterError(message)
-    output_path = Path(output_path).expanduser()
+    output_path = Path(os.path.realpath(Path(output_path).expanduser()))
     with _spooled(lines) as spool:
         _check_sentences(_replay(spool), use_sentence_keys)
         with _replacing(output_path) as file:

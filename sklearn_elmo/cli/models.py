@@ -1,0 +1,148 @@
+"""``sklearn-elmo models``: which models there are, and how to get them here."""
+
+import argparse
+import json
+import sys
+from typing import Any
+
+from sklearn_elmo.errors import ModelFileError
+
+__all__ = ["add_parser", "run"]
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[Any]") -> None:
+    """Add the command's arguments."""
+    parser = subparsers.add_parser(
+        "models",
+        help="list, describe, fetch, verify and import models",
+        description="Models by name. Nothing is downloaded but by 'fetch'.",
+    )
+    actions = parser.add_subparsers(
+        dest="action", metavar="ACTION", required=True, title="actions"
+    )
+    action = actions.add_parser("list", help="all models that have a name")
+    action.set_defaults(do=_list)
+
+    action = actions.add_parser("describe", help="what is known of a model, as JSON")
+    action.add_argument("model", metavar="MODEL", help="name, folder or zip")
+    action.set_defaults(do=_describe)
+
+    action = actions.add_parser(
+        "fetch",
+        help="download a model once",
+        description="Download a model into the user's cache folder. A cut download is "
+        "taken up where it stopped. SKLEARN_ELMO_HOME chooses the folder, "
+        "SKLEARN_ELMO_MIRROR another server.",
+    )
+    action.add_argument("model", metavar="NAME", nargs="+")
+    action.add_argument(
+        "--sha256",
+        metavar="HEX",
+        help="refuse other weights than those with this SHA-256 (one NAME only)",
+    )
+    action.add_argument("--quiet", action="store_true", help="no progress bar")
+    action.set_defaults(do=_fetch, usage_error=action.error)
+
+    action = actions.add_parser(
+        "verify", help="compare a model's files with the hashes noted when they came"
+    )
+    action.add_argument(
+        "model", metavar="NAME", nargs="*", help="all that are here by default"
+    )
+    action.set_defaults(do=_verify)
+
+    action = actions.add_parser(
+        "import", help="copy a model's files in, on a machine without a network"
+    )
+    action.add_argument("name", metavar="NAME", help="registered, or a new one")
+    action.add_argument(
+        "files",
+        metavar="FILE",
+        nargs="+",
+        help="the folder, or the options file and the weight file",
+    )
+    action.set_defaults(do=_import, usage_error=action.error)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Do what the action asks."""
+    arguments.do(arguments)
+
+
+def _list(arguments: argparse.Namespace) -> None:
+    from sklearn_elmo import downloads, models
+
+    rows = [("NAME", "STATE", "WIDTH", "PARAMETERS", "DESCRIPTION")]
+    for name in models.list_models():
+        entry = downloads.REGISTRY.get(name)
+        if name == models.DEFAULT_MODEL:
+            state, description = "in the box", "comes with the package"
+        else:
+            here = downloads.fetched_folder(name) is not None
+            state = "here" if here else "to be fetched"
+            description = entry.description if entry else "imported"
+        width = entry.width if entry else None
+        size = entry.n_parameters if entry else None
+        parameters = f"{size / 1e6:.1f} M" if size else "-"
+        rows.append((name, state, str(width or "-"), parameters, description))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        line = "  ".join(
+            cell.ljust(width) for cell, width in zip(row, widths, strict=True)
+        )
+        sys.stdout.write(f"{line.rstrip()}\n")
+
+
+def _describe(arguments: argparse.Namespace) -> None:
+    from sklearn_elmo import models
+
+    description = models.describe(arguments.model)
+    json.dump(description, sys.stdout, indent=2, ensure_ascii=False)
+    sys.stdout.write("\n")
+
+
+def _fetch(arguments: argparse.Namespace) -> None:
+    from sklearn_elmo import downloads
+
+    if arguments.sha256 is not None and len(arguments.model) > 1:
+        arguments.usage_error("--sha256 goes with one NAME")
+    pins = {"weights.hdf5": arguments.sha256} if arguments.sha256 else None
+    for name in arguments.model:
+        folder = downloads.fetch(name, progress=not arguments.quiet, sha256=pins)
+        sys.stdout.write(f"{folder}\n")
+        _show_hashes(name)
+
+
+def _verify(arguments: argparse.Namespace) -> None:
+    from sklearn_elmo import downloads
+
+    for name in arguments.model or downloads.local_names():
+        _show_hashes(name)
+
+
+def _show_hashes(name: str) -> None:
+    """Check a model and write its hashes as sha256sum does."""
+    from sklearn_elmo import downloads
+
+    for file_name, found in downloads.verify(name).items():
+        sys.stdout.write(f"{found.sha256}  {name}/{file_name}\n")
+
+
+def _import(arguments: argparse.Namespace) -> None:
+    from sklearn_elmo import downloads
+    from sklearn_elmo.bilm.locations import find_files
+    from sklearn_elmo.bilm.weights import read_model
+
+    if len(arguments.files) > 2:
+        arguments.usage_error("give a folder, or an options file and a weight file")
+    paths = find_files(
+        arguments.files[0] if len(arguments.files) == 1 else tuple(arguments.files)
+    )
+    if len(paths) != 2:
+        message = f"{str(paths[0])!r} is an archive. Unpack it, and give the folder."
+        raise ModelFileError(message)
+    options_file, weight_file = paths
+    read_model((options_file, weight_file))  # every check there is
+    folder = downloads.import_model(arguments.name, options_file, weight_file)
+    sys.stdout.write(f"{folder}\n")
+    _show_hashes(arguments.name)
