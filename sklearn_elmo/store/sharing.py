@@ -58,9 +58,7 @@ def share_out(
             to_do = read(mine)
             if len(to_do):
                 compute(to_do)
-        left = np.setdiff1d(missing, mine, assume_unique=True)
-        if not len(mine):
-            left = read(missing)
+        left = read(np.setdiff1d(missing, mine, assume_unique=True))
         if len(left) < len(missing):
             last_news = time.monotonic()
         elif time.monotonic() - last_news > NEWS_TIMEOUT_S:
