@@ -70,27 +70,40 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _list(arguments: argparse.Namespace) -> None:
-    from sklearn_elmo import downloads, models
+    from sklearn_elmo import models
 
     rows = [("NAME", "STATE", "WIDTH", "PARAMETERS", "DESCRIPTION")]
     for name in models.list_models():
-        entry = downloads.REGISTRY.get(name)
-        if name == models.DEFAULT_MODEL:
-            state, description = "in the box", "comes with the package"
-        else:
-            here = downloads.fetched_folder(name) is not None
-            state = "here" if here else "to be fetched"
-            description = entry.description if entry else "imported"
-        width = entry.width if entry else None
-        size = entry.n_parameters if entry else None
-        parameters = f"{size / 1e6:.1f} M" if size else "-"
-        rows.append((name, state, str(width or "-"), parameters, description))
+        try:
+            known = models.describe(name)
+        except ModelFileError as error:
+            known = {"source": "damaged", "description": " ".join(str(error).split())}
+        size = known.get("n_parameters")
+        rows.append(
+            (
+                name,
+                _state(name, known["source"]),
+                str(known.get("width") or "-"),
+                f"{size / 1e6:.1f} M" if size else "-",
+                known.get("description", "-"),
+            )
+        )
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         line = "  ".join(
             cell.ljust(width) for cell, width in zip(row, widths, strict=True)
         )
         sys.stdout.write(f"{line.rstrip()}\n")
+
+
+def _state(name: str, source: str | None) -> str:
+    from sklearn_elmo.models import DEFAULT_MODEL
+
+    if source == "damaged":
+        return source
+    if name == DEFAULT_MODEL:
+        return "in the box"
+    return "to be fetched" if source is None else "here"
 
 
 def _describe(arguments: argparse.Namespace) -> None:
