@@ -261,23 +261,26 @@ def test_several_threads_may_read_at_once(tiny_model: Path, ragged: Texts) -> No
             assert_rows(found, expected, **BATCH_TOLERANCE)
 
 
+@pytest.mark.parametrize("n_kept", [0, 8, 31, 45, 100])
 def test_more_distinct_tokens_than_are_kept(
-    tiny_model: Path, tiny_reference: ReferenceElmo, monkeypatch: pytest.MonkeyPatch
+    tiny_model: Path,
+    tiny_reference: ReferenceElmo,
+    monkeypatch: pytest.MonkeyPatch,
+    n_kept: int,
 ) -> None:
     """Whatever the bound of the kept token vectors, the numbers are the same."""
-    constants = [
-        name
-        for name in vars(encoder_module)
-        if name.isupper() and ("KEPT" in name or "BYTES" in name or "CACHE" in name)
-    ]
-    assert constants
-    for name in constants:
-        monkeypatch.setattr(encoder_module, name, 256)
+    monkeypatch.setattr(encoder_module, "_TOKEN_TABLE_BYTES", n_kept * 4 * 8)
     encoder = Encoder(load(tiny_model))
-    texts = [[f"{i}-{k}" for k in range(40)] for i in range(5)]
+    texts = [
+        [token for k in range(20) for token in ("the", f"{i}-{k}")] for i in range(5)
+    ]
     expected = [tiny_reference.embed(tokens) for tokens in texts]
-    for _ in range(2):
-        assert_rows(embed(encoder, texts, window_tokens=30), expected, **TOLERANCE)
+    for window_tokens in (30, 7, 30):
+        found = embed(encoder, texts, window_tokens=window_tokens)
+        assert_rows(found, expected, **TOLERANCE)
+    (again,) = embed(encoder, [["the", "0-1", "the", "4-19"]], window_tokens=2)
+    right = tiny_reference.embed(["the", "0-1", "the", "4-19"])
+    np.testing.assert_allclose(again, right, **TOLERANCE)
 
 
 # What the start is
@@ -298,6 +301,18 @@ def test_warm_state_depends_on_the_model_alone(
     assert h.shape == (2, 16)
     assert c.shape == (2, 32)
     assert (h.abs().amax(dim=1) > 1e-3).all()
+
+
+def test_warm_state_is_that_after_the_passage(
+    tiny: Encoder, tiny_reference: ReferenceElmo
+) -> None:
+    """As AllenNLP carries it, sentence after sentence, in both directions."""
+    state = tiny_reference.zero_state()
+    for sentence in encoder_module._WARM_UP_PASSAGE:
+        state = tiny_reference.embed_with_boundaries(sentence.split(), state)[1]
+    h, c = tiny.warm_state()
+    np.testing.assert_allclose(h, state.h, **TOLERANCE)
+    np.testing.assert_allclose(c, state.c, **TOLERANCE)
 
 
 def test_warm_state_respects_the_clips(make_model: MakeModel) -> None:
