@@ -1,0 +1,257 @@
+"""The command line's frame: exit codes, messages, signals, whole files or none."""
+
+import argparse
+import errno
+import os
+import signal
+import subprocess
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from sklearn_elmo import cli
+from sklearn_elmo.cli import main
+from sklearn_elmo.cli.output import replacing
+from sklearn_elmo.errors import (
+    ModelFileError,
+    OutputFileError,
+    UnusedParameterWarning,
+)
+
+PYTHON_M = [sys.executable, "-m", "sklearn_elmo"]
+
+
+class FakeCommand:
+    """A command ``fail`` that raises what it is told to."""
+
+    def __init__(self, error: BaseException | None) -> None:
+        self.error = error
+
+    def add_parser(self, subparsers: argparse._SubParsersAction) -> None:
+        subparsers.add_parser("fail")
+
+    def run(self, arguments: argparse.Namespace) -> None:
+        if self.error is not None:
+            raise self.error
+
+
+def run_fake(
+    monkeypatch: pytest.MonkeyPatch,
+    error: BaseException | None,
+    argv: Sequence[str] = ("fail",),
+) -> int:
+    monkeypatch.setattr(cli, "_MODULES", ("sklearn_elmo.cli.fake",))
+    monkeypatch.setattr(cli.importlib.util, "find_spec", lambda name: name)
+    monkeypatch.setattr(cli.importlib, "import_module", lambda name: FakeCommand(error))
+    return main(argv)
+
+
+def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    shown = capsys.readouterr().out
+    assert "vectorize" in shown
+    assert "elmo" in shown
+
+
+def test_version_is_the_package_s(capsys: pytest.CaptureFixture[str]) -> None:
+    import sklearn_elmo
+
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"sklearn-elmo {sklearn_elmo.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [[], ["nonsense"], ["vectorize"], ["vectorize", "a.csv", "b.npy", "--nonsense"]],
+)
+def test_wrong_usage_is_exit_code_2(
+    argv: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(argv) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("usage: sklearn-elmo")
+
+
+@pytest.mark.parametrize("argv", [["--help"], ["nonsense"], ["vectorize", "--help"]])
+def test_help_and_usage_errors_import_nothing_heavy(argv: list[str]) -> None:
+    code = (
+        "import sys; from sklearn_elmo.cli import main; main(sys.argv[1:]); "
+        "heavy = {'torch', 'sklearn', 'numpy', 'pandas', 'h5py', 'pyarrow', 'nltk'}; "
+        "sys.exit(repr(heavy & set(sys.modules)) if heavy & set(sys.modules) else 0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *argv], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_python_m_runs_the_command_line() -> None:
+    done = subprocess.run(
+        [*PYTHON_M, "--version"], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0
+    assert done.stdout.startswith("sklearn-elmo ")
+
+
+def test_success_is_exit_code_0(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_fake(monkeypatch, None) == 0
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (ModelFileError("a.hdf5 is broken.\n  Get it again."), "a.hdf5 is broken. Get"),
+        (
+            FileNotFoundError(errno.ENOENT, "No such file or directory", "x.csv"),
+            "No such file or directory: 'x.csv'. Check the path.",
+        ),
+        (OSError(errno.ENOSPC, "No space left on device"), "Free some space"),
+        (MemoryError(), "--batch-tokens"),
+        (RuntimeError("boom\nbang"), "RuntimeError: boom bang. This was not foreseen"),
+        (KeyError("name"), "KeyError: 'name'."),
+        (RuntimeError("x" * 100_000), "RuntimeError: xxx"),
+    ],
+)
+def test_failure_is_one_line_and_exit_code_1(
+    error: Exception,
+    expected: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run_fake(monkeypatch, error) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("sklearn-elmo fail: error: ")
+    assert expected in captured.err
+    assert captured.err.count("\n") == 1
+    assert len(captured.err) < 1100
+
+
+@pytest.mark.parametrize("argv", [["--debug", "fail"], ["fail", "--debug"]])
+def test_debug_shows_the_traceback(
+    argv: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run_fake(monkeypatch, ModelFileError("broken"), argv=argv) == 1
+    shown = capsys.readouterr().err
+    assert "Traceback" in shown
+    assert shown.endswith("sklearn-elmo fail: error: broken\n")
+
+
+def test_ctrl_c_is_quiet_and_exit_code_130(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_fake(monkeypatch, KeyboardInterrupt()) == 130
+    assert capsys.readouterr() == ("", "")
+
+
+def test_warnings_are_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def warn(self: FakeCommand, arguments: argparse.Namespace) -> None:
+        warnings.simplefilter("always")
+        warnings.warn("no\neffect", UnusedParameterWarning, stacklevel=1)
+
+    monkeypatch.setattr(FakeCommand, "run", warn)
+    assert run_fake(monkeypatch, None) == 0
+    assert capsys.readouterr().err == "sklearn-elmo fail: warning: no effect\n"
+
+
+def test_signal_handlers_are_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    run_fake(monkeypatch, None)
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+@pytest.mark.skipif(os.name == "nt", reason="pipes break differently on Windows")
+def test_output_that_nobody_reads_ends_quietly() -> None:
+    code = (
+        "import sys, sklearn_elmo.cli as cli\n"
+        "class Command:\n"
+        "    def add_parser(self, subparsers): subparsers.add_parser('talk')\n"
+        "    def run(self, arguments):\n"
+        "        while True: sys.stdout.write('words\\n')\n"
+        "cli._MODULES = ('sys',)\n"
+        "cli.importlib.import_module = lambda name: Command()\n"
+        "sys.exit(cli.main(['talk']))\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.wait(timeout=60) == 141
+    assert process.stderr.read() == b""
+    process.stderr.close()
+
+
+def test_help_that_nobody_reads_ends_quietly() -> None:
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    done = subprocess.run(
+        [*PYTHON_M, "--help"], stdout=write_end, stderr=subprocess.PIPE, timeout=60
+    )
+    os.close(write_end)
+    assert done.stderr == b""
+    assert done.returncode in (0, 141)  # argparse itself may pass over it
+
+
+def test_replacing_makes_the_file_at_the_end(tmp_path: Path) -> None:
+    target = tmp_path / "out.bin"
+    target.write_bytes(b"old")
+    with replacing(target) as temporary:
+        temporary.write_bytes(b"new")
+        assert target.read_bytes() == b"old"
+        assert temporary.parent == tmp_path
+    assert target.read_bytes() == b"new"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_replacing_leaves_nothing_after_an_error(
+    error: type[BaseException], tmp_path: Path
+) -> None:
+    target = tmp_path / "out.bin"
+
+    def fail() -> None:
+        with replacing(target) as temporary:
+            temporary.write_bytes(b"half")
+            raise error
+
+    with pytest.raises(error):
+        fail()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_replacing_follows_a_link(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "real").write_bytes(b"old")
+    link = tmp_path / "link"
+    link.symlink_to(folder / "real")
+    with replacing(link) as temporary:
+        temporary.write_bytes(b"new")
+    assert link.is_symlink()
+    assert (folder / "real").read_bytes() == b"new"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_replacing_refuses_what_is_no_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for target, problem in [
+        (tmp_path, "is a folder"),
+        (tmp_path / "missing" / "out", "There is no folder"),
+        (tmp_path / "pipe", "no regular file"),
+    ]:
+        with pytest.raises(OutputFileError, match=problem), replacing(target):
+            pass

@@ -1,0 +1,640 @@
+"""``sklearn-elmo vectorize`` against `ElmoVectorizer` on the same rows."""
+
+import bz2
+import csv
+import gzip
+import io
+import json
+import lzma
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+
+from sklearn_elmo import ElmoVectorizer
+from sklearn_elmo.cli import main, tables, vectorize
+from sklearn_elmo.cli.output import open_features
+from sklearn_elmo.cli.tables import chunks, iterate_texts
+from sklearn_elmo.pooling import POOLINGS
+
+TEXTS = [
+    "The cat sat.",
+    "",
+    'He said, "Go, now!"',
+    "two\nlines, and a tab\tin it",
+    "   ",
+    "naïve café 東京 \u2028 one row still \x85 yes \x0c and \x1c",
+    "The cat sat.",
+    "A much longer text than the others. " * 20,
+    "'single' \"double\" \\ backslash",
+    "end",
+]
+LINES = [text for text in TEXTS if "\n" not in text]
+
+
+def write_table(path: Path, texts: list[Any], **others: list[Any]) -> Path:
+    """Write a table as the format's own libraries do."""
+    frame = pd.DataFrame({"id": range(len(texts)), "text": texts, **others})
+    match path.suffix:
+        case ".csv" | ".tsv":
+            frame.to_csv(path, sep="," if path.suffix == ".csv" else "\t", index=False)
+        case ".jsonl":
+            frame.to_json(path, orient="records", lines=True)
+        case ".parquet":
+            frame.to_parquet(path)
+        case ".txt":
+            path.write_text("".join(f"{text}\n" for text in texts), "utf-8")
+    return path
+
+
+def read_features(path: Path) -> tuple[np.ndarray, list[str] | None]:
+    match path.suffix:
+        case ".npy":
+            return np.load(path, allow_pickle=False), None
+        case ".npz":
+            with np.load(path, allow_pickle=False) as arrays:
+                return arrays["features"], list(arrays["feature_names"])
+        case ".csv":
+            with path.open(encoding="utf-8", newline="") as file:
+                names, *rows = csv.reader(file)
+            return np.array(rows, dtype=np.float32).reshape(-1, len(names)), names
+        case ".parquet" | ".pq":
+            frame = pd.read_parquet(path)
+        case _:
+            with h5py.File(path) as file:
+                return file["features"][()], list(file["feature_names"].asstr())
+    return frame.to_numpy(), list(frame.columns)
+
+
+@pytest.fixture
+def run(
+    tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., str]:
+    """Run ``vectorize`` with the tiny model and return its stderr."""
+
+    def run(*arguments: object, code: int = 0) -> str:
+        argv = ["vectorize", *map(str, arguments), "--model", str(tiny_model)]
+        found = main(argv)
+        captured = capsys.readouterr()
+        assert found == code, captured.err
+        assert captured.out == ""
+        if code == 1:
+            assert captured.err.startswith("sklearn-elmo vectorize: error: ")
+            assert captured.err.count("\n") == 1
+        assert not list(tmp_path.glob(".*")), "something was left behind"
+        return captured.err
+
+    return run
+
+
+@pytest.fixture
+def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "_CHUNK_TEXTS", 3)
+
+
+def expect(model: Path, texts: list[Any], **parameters: Any) -> np.ndarray:
+    return np.asarray(ElmoVectorizer(model, **parameters).fit_transform(texts))
+
+
+@pytest.mark.usefixtures("small_chunks")
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl", ".parquet", ".txt"])
+def test_rows_are_the_vectorizer_s_from_every_format(
+    suffix: str, run: Callable[..., str], tiny_model: Path, tmp_path: Path
+) -> None:
+    texts = LINES if suffix == ".txt" else TEXTS
+    source = write_table(tmp_path / f"in{suffix}", texts)
+    column = () if suffix == ".txt" else ("--column", "text")
+    assert run(source, tmp_path / "out.npy", *column) == ""
+    rows = np.load(tmp_path / "out.npy")
+    assert rows.dtype == np.float32
+    np.testing.assert_allclose(rows, expect(tiny_model, texts), rtol=0, atol=5e-6)
+
+
+@pytest.mark.usefixtures("small_chunks")
+@pytest.mark.parametrize("n_texts", [0, 1, 3, 10])
+@pytest.mark.parametrize("suffix", ["npy", "npz", "csv", "parquet", "h5", "hdf5", "pq"])
+def test_every_output_holds_the_same_rows_and_names(
+    suffix: str,
+    n_texts: int,
+    run: Callable[..., str],
+    tiny_model: Path,
+    tmp_path: Path,
+) -> None:
+    source = write_table(tmp_path / "in.csv", TEXTS[:n_texts])
+    target = tmp_path / f"out.{suffix}"
+    run(source, target, "--column", "text", "--layers", "0,2", "--layer-mix", "concat")
+    rows, names = read_features(target)
+    vectorizer = ElmoVectorizer(tiny_model, layers=[0, 2], layer_mix="concat")
+    expected = vectorizer.fit_transform(TEXTS[:n_texts])
+    assert rows.dtype == np.float32
+    assert rows.shape == expected.shape
+    np.testing.assert_allclose(rows, expected, rtol=0, atol=5e-6)
+    if suffix != "npy":
+        assert names == list(vectorizer.get_feature_names_out())
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet", "h5", "npz", "npy"])
+def test_numbers_come_back_bit_for_bit(suffix: str, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(50, 3)).astype(np.float32)
+    rows *= np.float32(10) ** rng.integers(-30, 30, size=rows.shape).astype(np.float32)
+    target = tmp_path / f"out.{suffix}"
+    with open_features(str(target), ["a", "b", "c"]) as write:
+        write(rows[:20])
+        write(rows[20:])
+    np.testing.assert_array_equal(read_features(target)[0], rows)
+
+
+def test_one_more_row_than_fits_the_header_first_written(tmp_path: Path) -> None:
+    # The row count grows from one digit to six after the header was written.
+    with open_features(str(tmp_path / "out.npy"), ["a"]) as write:
+        for _ in range(10):
+            write(np.ones((12_345, 1), dtype=np.float32))
+    assert np.load(tmp_path / "out.npy", mmap_mode="r").shape == (123_450, 1)
+
+
+@pytest.mark.usefixtures("small_chunks")
+@pytest.mark.parametrize(
+    ("flags", "parameters"),
+    [
+        (["--layers", "top"], {"layers": "top"}),
+        (["--layers", "-1"], {"layers": -1}),
+        (["--layers=-1,0"], {"layers": [-1, 0]}),
+        (["--layer-mix", "0.2,0.3,0.5"], {"layer_mix": [0.2, 0.3, 0.5]}),
+        (["--layer-mix=-1,0,1e-3"], {"layer_mix": [-1.0, 0.0, 1e-3]}),
+        (["--pooling", "final,max"], {"pooling": ["final", "max"]}),
+        (["--pooling", "idf"], {"pooling": "idf"}),
+        (
+            ["--pooling", "mean,idf", "--max-tokens", "3"],
+            {"pooling": ["mean", "idf"], "max_tokens": 3},
+        ),
+        (["--tokenizer", "whitespace"], {"tokenizer": "whitespace"}),
+        (["--state", "warm"], {"state": "warm"}),
+        (["--normalize"], {"normalize": True}),
+        (["--max-tokens", "2"], {"max_tokens": 2}),
+        (["--batch-tokens", "7"], {"batch_tokens": 7}),
+        (["--device", "cpu", "--missing", "error"], {"device": "cpu"}),
+    ],
+)
+def test_flags_are_the_vectorizer_s_parameters(
+    flags: list[str],
+    parameters: dict[str, Any],
+    run: Callable[..., str],
+    tiny_model: Path,
+    tmp_path: Path,
+) -> None:
+    source = write_table(tmp_path / "in.jsonl", TEXTS)
+    run(source, tmp_path / "out.npy", "--column", "text", *flags)
+    expected = expect(tiny_model, TEXTS, **parameters)
+    np.testing.assert_allclose(
+        np.load(tmp_path / "out.npy"), expected, rtol=0, atol=5e-6
+    )
+
+
+def test_flags_cover_all_parameters_of_the_vectorizer() -> None:
+    import argparse
+
+    subparsers = argparse.ArgumentParser().add_subparsers()
+    vectorize.add_parser(subparsers)
+    known = set(vars(subparsers.choices["vectorize"].parse_args(["in", "out"])))
+    assert set(ElmoVectorizer().get_params()) <= known
+
+
+def test_pooling_names_are_the_package_s() -> None:
+    assert vectorize.POOLINGS == POOLINGS
+
+
+@pytest.mark.usefixtures("small_chunks")
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
+@pytest.mark.parametrize("labels", [["ham", "spam"], [0, 1], [0.5, 1.25]])
+def test_layers_are_learned_from_a_label_column(
+    labels: list[Any],
+    suffix: str,
+    run: Callable[..., str],
+    tiny_model: Path,
+    tmp_path: Path,
+) -> None:
+    y = [labels[row % 2] for row in range(len(TEXTS))]
+    source = write_table(tmp_path / f"in{suffix}", TEXTS, label=y)
+    run(
+        *(source, tmp_path / "out.npy", "--column", "text"),
+        *("--layer-mix", "learned", "--label", "label"),
+    )
+    vectorizer = ElmoVectorizer(tiny_model, layer_mix="learned")
+    expected = vectorizer.fit_transform(TEXTS, y)
+    np.testing.assert_allclose(
+        np.load(tmp_path / "out.npy"), expected, rtol=1e-4, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize(
+    ("suffix", "compress"),
+    [("gz", gzip.compress), ("bz2", bz2.compress), ("xz", lzma.compress)],
+)
+@pytest.mark.parametrize("name", ["in.csv", "in.txt", "in.parquet"])
+def test_compressed_files_are_read(
+    name: str, suffix: str, compress: Callable[[bytes], bytes], tmp_path: Path
+) -> None:
+    texts = LINES if name.endswith("txt") else TEXTS
+    plain = write_table(tmp_path / name, texts)
+    packed = tmp_path / f"{name}.{suffix}"
+    packed.write_bytes(compress(plain.read_bytes()))
+    column = None if name.endswith("txt") else "text"
+    assert list(iterate_texts(str(packed), column)) == texts
+
+
+@pytest.mark.usefixtures("small_chunks")
+@pytest.mark.parametrize("flags", [[], ["--pooling", "idf"]])
+@pytest.mark.parametrize("suffix", [".txt", ".csv", ".parquet"])
+def test_standard_input_is_read(
+    suffix: str,
+    flags: list[str],
+    run: Callable[..., str],
+    tiny_model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    content = write_table(tmp_path / f"in{suffix}", LINES).read_bytes()
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+    if suffix != ".txt":
+        flags = [*flags, "--format", suffix[1:], "--column", "text"]
+    run("-", tmp_path / "out.npy", *flags)
+    parameters = {"pooling": "idf"} if "idf" in flags else {}
+    expected = expect(tiny_model, LINES, **parameters)
+    np.testing.assert_allclose(
+        np.load(tmp_path / "out.npy"), expected, rtol=0, atol=5e-6
+    )
+
+
+def test_cache_is_filled_and_used(
+    run: Callable[..., str], tiny_model: Path, tmp_path: Path
+) -> None:
+    source = write_table(tmp_path / "in.txt", LINES)
+    for target in ("a.npy", "b.npy"):
+        run(source, tmp_path / target, "--cache", tmp_path / "cache")
+    assert list((tmp_path / "cache").rglob("*.h5"))
+    expected = expect(tiny_model, LINES)
+    for target in ("a.npy", "b.npy"):
+        np.testing.assert_allclose(np.load(tmp_path / target), expected, atol=5e-6)
+
+
+def test_a_pair_of_model_files_can_be_named(
+    tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = write_table(tmp_path / "in.txt", LINES)
+    pair = ["--options-file", str(tiny_model / "options.json")]
+    argv = ["vectorize", str(source), str(tmp_path / "out.npy"), *pair]
+    assert main(argv) == 2
+    assert "need each other" in capsys.readouterr().err
+    assert main([*argv, "--weight-file", str(tiny_model / "weights.hdf5")]) == 0
+    np.testing.assert_allclose(
+        np.load(tmp_path / "out.npy"), expect(tiny_model, LINES), rtol=0, atol=5e-6
+    )
+
+
+def test_verbose_reports_on_stderr(run: Callable[..., str], tmp_path: Path) -> None:
+    source = write_table(tmp_path / "in.txt", LINES)
+    shown = run(source, tmp_path / "out.npy", "--verbose")
+    assert f"{len(LINES)} rows of 16 features" in shown
+
+
+# Reading
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"", []),
+        (b"one", ["one"]),
+        (b"one\n", ["one"]),
+        (b"one\r\ntwo\r\n", ["one", "two"]),
+        (b"\n\none\n\n", ["", "", "one", ""]),
+        (b"\xef\xbb\xbfone\n", ["one"]),
+        (b"a\rb\x0bc\n", ["a\rb\x0bc"]),
+        (b"a\x00b\n", ["a\x00b"]),
+    ],
+)
+def test_every_line_is_a_row(
+    content: bytes, expected: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "in.txt").write_bytes(content)
+    assert list(iterate_texts(str(tmp_path / "in.txt"))) == expected
+
+
+def test_csv_is_read_as_by_csv_and_pandas(tmp_path: Path) -> None:
+    path = tmp_path / "in.csv"
+    path.write_bytes(
+        b'\xef\xbb\xbfid,"the ""text"""\r\n1,"a ""b"", c"\r\n\r\n2,x "y" z\r\n3,\r\n'
+        b'4,"two\r\nlines"\n5,"quoted" on\n6,NA'
+    )
+    texts = list(iterate_texts(str(path), 'the "text"'))
+    assert texts == ['a "b", c', 'x "y" z', "", "two\r\nlines", "quoted on", "NA"]
+    by_pandas = pd.read_csv(path, keep_default_na=False, encoding="utf-8-sig")
+    assert texts == list(by_pandas['the "text"'])
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        assert texts == [row['the "text"'] for row in csv.DictReader(file)]
+
+
+def test_huge_fields_are_read(tmp_path: Path) -> None:
+    limit = csv.field_size_limit()
+    path = tmp_path / "in.csv"
+    path.write_text(f"text\n{'word ' * 100_000}\n", "utf-8")
+    assert [len(text or "") for text in iterate_texts(str(path))] == [500_000]
+    assert csv.field_size_limit() == limit
+
+
+def test_quotes_can_be_characters_like_others(tmp_path: Path) -> None:
+    path = tmp_path / "in.tsv"
+    path.write_text('label\ttext\nham\t"Hi\nspam\tWin "now"\n', "utf-8")
+    texts = list(iterate_texts(str(path), "text", quotes=False))
+    assert texts == ['"Hi', 'Win "now"']
+
+
+def test_jsonl_has_nulls_bare_strings_and_blank_lines(tmp_path: Path) -> None:
+    path = tmp_path / "in.jsonl"
+    path.write_text('{"text": "a\\u2028b"}\n\n"c"\n{"text": null}\n{"text": NaN}')
+    assert list(iterate_texts(str(path))) == ["a\u2028b", "c", None, None]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [pa.string(), pa.large_string(), pa.dictionary(pa.int32(), pa.string())],
+)
+def test_parquet_strings_of_every_kind_are_read(
+    kind: pa.DataType, tmp_path: Path
+) -> None:
+    texts = ["a", None, "a", "", "b"]
+    table = pa.table({"x": [1] * 5, "text": pa.array(texts).cast(kind)})
+    parquet.write_table(table, tmp_path / "in.parquet", row_group_size=2)
+    assert list(iterate_texts(str(tmp_path / "in.parquet"), "text")) == texts
+
+
+def test_parquet_column_of_nothing_but_nulls_is_read(tmp_path: Path) -> None:
+    parquet.write_table(pa.table({"text": [None, None]}), tmp_path / "in.parquet")
+    assert list(iterate_texts(str(tmp_path / "in.parquet"))) == [None, None]
+
+
+def test_chunks_are_bounded_in_characters_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "_CHUNK_CHARACTERS", 10)
+    texts = ["12345678901", "a", None, "1234567890", "b"]
+    assert list(chunks(texts)) == [texts[:1], texts[1:4], texts[4:]]
+
+
+# Failures: one line, exit code 1, no file
+
+BAD_INPUTS: list[tuple[str, bytes, list[str], list[str]]] = [
+    ("in.txt", b"fine\ncaf\xe9\n", [], ["Line 2 of", "no UTF-8", "iconv"]),
+    ("in.txt", "wide".encode("utf-16"), [], ["UTF-16", "iconv"]),
+    ("in.txt", b"a\n", ["--column", "text"], ["plain lines", "--format"]),
+    ("in.xyz", b"a\n", [], ["Cannot tell the format", "--format"]),
+    ("in", b"a\n", [], ["Cannot tell the format", "--format"]),
+    ("in.csv", b"", [], ["is empty"]),
+    ("in.csv", b"a,b\n1,2\n", [], ["2 columns: 'a', 'b'", "--column"]),
+    ("in.csv", b"a,b\n1,2\n", ["--column", "c"], ["no column named 'c'", "'a', 'b'"]),
+    ("in.csv", b"a,a\n1,2\n", ["--column", "a"], ["several columns named 'a'"]),
+    (
+        "in.csv",
+        b'a,b\n1,"x\ny"\n1,2,3\n',
+        ["--column", "b"],
+        ["Line 4 of", "3 fields", "header has 2"],
+    ),
+    ("in.csv", b"a,b\n1,2\n3\n", ["--column", "b"], ["Line 3 of", "1 fields"]),
+    ("in.csv", b'a\n"b\nc\n', [], ["line 2 of", "never closed", "--no-quotes"]),
+    ("in.csv", b"a\nb\rc\n", [], ["Line 2 of", "no CSV"]),
+    ("in.csv", b"a\n\xff\n", [], ["Line 2 of", "no UTF-8"]),
+    ("in.csv.gz", b"a\nb\n", [], ["damaged", "in.csv.gz"]),
+    ("in.csv.gz", gzip.compress(b"a\nb\n" * 99)[:-9], [], ["damaged", "in.csv.gz"]),
+    ("in.txt.bz2", b"a\nb\n", [], ["damaged", "in.txt.bz2"]),
+    ("in.txt.xz", b"a\nb\n", [], ["damaged", "in.txt.xz"]),
+    ("in.jsonl", b'{"t": "a"}\n{"t": \n', [], ["Line 2 of", "no JSON"]),
+    ("in.jsonl", b"[" * 100_000, [], ["Line 1 of", "no JSON"]),
+    ("in.jsonl", b'{"t": "a"}\n["b"]\n', [], ["Line 2 of", "list", "no JSON object"]),
+    ("in.jsonl", b'{"t": "a"}\n{"u": "b"}\n', ["--column", "t"], ["Line 2", "'t'"]),
+    ("in.jsonl", b'{"t": "a", "u": "b"}\n', [], ["2 keys: 't', 'u'", "--column"]),
+    ("in.jsonl", b'{"t": 42}\n', [], ["Line 1 of", "int (42)", "--column"]),
+    ("in.jsonl", b'{"t": ["a", "b"]}\n', [], ["Line 1 of", "list", "whitespace"]),
+    (
+        "in.jsonl",
+        b'{"t": "a"}\n{"t": null}\n',
+        ["--missing", "error"],
+        ["Line 2 of", "missing", "--missing zero"],
+    ),
+    ("in.parquet", b"a,b\n1,2\n", [], ["Parquet", "--format"]),
+    (
+        "in.csv",
+        b"a,y\nb,1\nc,\n",
+        ["--column", "a", "--layer-mix", "learned", "--label", "y"],
+        ["Line 3 of", "no label"],
+    ),
+    ("in.txt", b"a\n", ["--layers", "9"], ["layer 9", "0, 1, 2"]),
+    ("in.txt", b"a\n", ["--layer-mix", "1,2"], ["2 weights for the 3 layers"]),
+    ("in.txt", b"a\n", ["--device", "tpu"], ["'device'"]),
+]
+
+
+@pytest.mark.parametrize(("name", "content", "flags", "expected"), BAD_INPUTS)
+def test_bad_input_is_told_on_one_line(
+    name: str,
+    content: bytes,
+    flags: list[str],
+    expected: list[str],
+    run: Callable[..., str],
+    tmp_path: Path,
+) -> None:
+    source = tmp_path / name
+    source.write_bytes(content)
+    message = run(source, tmp_path / "out.npy", *flags, code=1)
+    for part in expected:
+        assert part in message
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_numbers_in_a_parquet_column_are_refused(
+    run: Callable[..., str], tmp_path: Path
+) -> None:
+    source = write_table(tmp_path / "in.parquet", TEXTS)
+    message = run(source, tmp_path / "out.npy", "--column", "id", code=1)
+    assert "'id'" in message
+    assert "int64" in message
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        ("out.xyz", "Cannot tell the format"),
+        ("out", ".npy"),
+        ("missing/out.npy", "There is no folder"),
+        ("folder.npy", "is a folder"),
+        ("in.csv", "the file that is read"),
+    ],
+)
+def test_impossible_output_is_told_at_once(
+    target: str, expected: str, run: Callable[..., str], tmp_path: Path
+) -> None:
+    (tmp_path / "folder.npy").mkdir()
+    source = write_table(tmp_path / "in.csv", TEXTS)
+    before = source.read_bytes()
+    message = run(source, tmp_path / target, "--column", "text", code=1)
+    assert expected in message
+    assert source.read_bytes() == before
+
+
+def test_input_that_is_not_there_is_told(
+    run: Callable[..., str], tmp_path: Path
+) -> None:
+    message = run(tmp_path / "nothing.csv", tmp_path / "out.npy", code=1)
+    assert "There is no file" in message
+
+
+def test_parquet_without_pyarrow_names_the_extra(
+    run: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = write_table(tmp_path / "in.parquet", TEXTS)
+    lines = write_table(tmp_path / "in.txt", LINES)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    for arguments in (
+        (source, tmp_path / "out.npy", "--column", "text"),
+        (lines, tmp_path / "out.parquet"),
+    ):
+        assert "sklearn-elmo[parquet]" in run(*arguments, code=1)
+
+
+@pytest.mark.usefixtures("small_chunks")
+@pytest.mark.parametrize("suffix", ["npy", "npz", "csv", "parquet", "h5"])
+def test_failure_in_the_middle_leaves_the_old_file(
+    suffix: str, run: Callable[..., str], tmp_path: Path
+) -> None:
+    source = tmp_path / "in.txt"
+    source.write_bytes(b"fine\n" * 100 + b"\xff\n")
+    target = tmp_path / f"out.{suffix}"
+    target.write_bytes(b"old")
+    assert "Line 101" in run(source, target, code=1)
+    assert target.read_bytes() == b"old"
+    assert sorted(tmp_path.iterdir()) == sorted([source, target])
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--layers", "a,b"],
+        ["--layer-mix", "softmax"],
+        ["--layer-mix", "nan,1"],
+        ["--pooling", "median"],
+        ["--pooling", "mean,mean"],
+        ["--tokenizer", "pretokenized"],
+        ["--max-tokens", "0"],
+        ["--batch-tokens", "many"],
+        ["--precision", "float64"],
+        ["--layer-mix", "learned"],
+        ["--label", "y"],
+        ["--cache", "folder", "--user-cache"],
+        ["--quiet", "--verbose"],
+        ["--weight-file", "x"],
+    ],
+)
+def test_wrong_flags_are_exit_code_2(
+    flags: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["vectorize", "in.csv", "out.npy", *flags]) == 2
+    assert "sklearn-elmo vectorize: error: " in capsys.readouterr().err
+
+
+# Processes
+
+
+def start(tiny_model: Path, *arguments: object, **options: Any) -> subprocess.Popen:
+    return subprocess.Popen(
+        [
+            *(sys.executable, "-m", "sklearn_elmo", "vectorize"),
+            *map(str, arguments),
+            *("--model", str(tiny_model)),
+        ],
+        stderr=subprocess.PIPE,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        **options,
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+@pytest.mark.parametrize("suffix", ["npy", "h5"])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
+)
+def test_signal_leaves_nothing_behind(
+    number: signal.Signals, code: int, suffix: str, tiny_model: Path, tmp_path: Path
+) -> None:
+    process = start(tiny_model, "-", tmp_path / f"out.{suffix}", stdin=subprocess.PIPE)
+    assert process.stdin is not None
+    try:
+        process.stdin.write(b"The cat sat .\n" * 5000)
+        process.stdin.flush()  # and left open: the command waits for more
+        deadline = time.monotonic() + 60
+        while not any(tmp_path.iterdir()):
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        process.send_signal(number)
+        assert process.wait(timeout=60) == code
+        assert process.stderr is not None
+        assert process.stderr.read() == b""
+    finally:
+        process.kill()
+        process.communicate()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_file(tiny_model: Path, tmp_path: Path) -> None:
+    # Distinct texts, so that nothing is saved by finding them again.
+    code = (
+        "import resource, sys; from sklearn_elmo.cli import main; "
+        "code = main(sys.argv[1:]); "
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024); "
+        "sys.exit(code)"
+    )
+
+    def peak_mib(n_texts: int) -> int:
+        source, target = tmp_path / f"{n_texts}.csv", tmp_path / f"{n_texts}.npy"
+        with source.open("w", encoding="utf-8") as file:
+            file.write("id,text\n")
+            for i in range(n_texts):
+                file.write(f'{i},"Text {i} of these, {"x" * 500}"\n')
+        flags = ["--column", "text", "--tokenizer", "whitespace", "--layers", "0"]
+        done = subprocess.run(
+            [
+                *(sys.executable, "-c", code, "vectorize"),
+                *(str(source), str(target), *flags),
+                *("--pooling", "mean,max,min,sum,first,last"),
+                *("--model", str(tiny_model)),
+            ],
+            capture_output=True,
+            text=True,
+            timeout=300,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+        assert done.returncode == 0, done.stderr
+        assert np.load(target, mmap_mode="r").shape == (n_texts, 96)
+        return int(done.stdout)
+
+    small, large = peak_mib(5_000), peak_mib(50_000)
+    # The texts alone would be 24 MiB more, the rows 17 MiB, the token lists as much.
+    assert large - small < 20
+
+
+def test_jsonl_output_of_json_dumps_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "in.jsonl"
+    texts = [*TEXTS, "\ud800 lone", "\x7f\x00"]
+    path.write_text("\n".join(json.dumps({"text": text}) for text in texts))
+    assert list(iterate_texts(str(path), "text")) == texts
