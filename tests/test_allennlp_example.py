@@ -1,0 +1,33 @@
+"""The example of the how-to's settings runs, and trains."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLE = Path(__file__).parents[1] / "examples" / "train_classifier_with_elmo.py"
+
+
+@pytest.mark.slow
+def test_example_trains_a_classifier(make_model, tmp_path: Path) -> None:
+    vectors = tmp_path / "vectors.txt"
+    vectors.write_text("free 1 0 0 0\nyou 0 1 0 0\n")
+    model = ["--model", make_model(seed=7), "--word-vectors", vectors]
+    arguments = map(str, [*model, "--messages", 120, "--epochs", 2])
+    answer = subprocess.run(
+        [sys.executable, "-W", "error", str(EXAMPLE), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        cwd=EXAMPLE.parents[1],
+    )
+    assert answer.returncode == 0, answer.stderr
+    losses = [float(value) for value in re.findall(r"loss ([\d.]+)", answer.stdout)]
+    assert losses[1] < losses[0]
+    found = re.search(r"layers: ([\d.]+) ([\d.]+) ([\d.]+); gamma", answer.stdout)
+    assert found is not None
+    weights = [float(value) for value in found.groups()]
+    assert sum(weights) == pytest.approx(1, abs=0.002)
+    assert weights != [0.333, 0.333, 0.333]
