@@ -18,6 +18,7 @@ import numpy as np
 
 from sklearn_elmo.store.checks import Integers, Words
 from sklearn_elmo.store.files import entries_of
+from sklearn_elmo.store.index import KeyIndex
 from sklearn_elmo.store.locks import LOCK_FOLDER, lock
 from sklearn_elmo.store.trouble import warn_once
 from sklearn_elmo.store.view import FolderView
@@ -58,7 +59,9 @@ def share_out(
             to_do = read(mine)
             if len(to_do):
                 compute(to_do)
-        left = read(np.setdiff1d(missing, mine, assume_unique=True))
+        others = np.ones(len(keys), bool)
+        others[mine] = False
+        left = read(missing[others[missing]])
         if len(left) < len(missing):
             last_news = time.monotonic()
         elif time.monotonic() - last_news > NEWS_TIMEOUT_S:
@@ -82,8 +85,9 @@ def _claim(
         with ExitStack() as choosing:
             if not lock(choosing, view.folder, "claims", _CHOOSING_TIMEOUT_S):
                 return missing
-            claimed = np.isin(keys[missing, 0], _claimed_by_others(view.folder)[:, 0])
-            free = missing[~claimed]
+            claims = KeyIndex()
+            claims.add(0, _claimed_by_others(view.folder))
+            free = missing[claims.find(keys[missing])[0] < 0]
             mine = free[: max(_LEAST_CLAIM, len(missing) // 4)]
             if len(mine):
                 name = _CLAIM_PREFIX + uuid.uuid4().hex

@@ -182,6 +182,7 @@ class EmbeddingStore:
     def _check_parameters(self) -> None:
         n_bytes = self.max_bytes
         bounded = isinstance(n_bytes, numbers.Integral) and n_bytes > 0
+        bounded = bounded and not isinstance(n_bytes, bool)
         checks = {
             "path": (isinstance(self.path, str | os.PathLike), "a str or a PathLike"),
             "max_bytes": (n_bytes is None or bounded, "None or an int above 0"),
