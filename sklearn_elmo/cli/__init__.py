@@ -39,6 +39,7 @@ _MODULES = (
 DONE, FAILED = 0, 1
 # What a shell reports of a program that a signal ended.
 _SIGNALLED = 128
+_SIGPIPE = 13  # not in the signal module of Windows
 
 _LONGEST_MESSAGE = 1000  # characters
 
@@ -91,27 +92,27 @@ def main(argv: Sequence[str] | None = None) -> int:
         0: done. 1: it failed, and one line on stderr says why. 2: wrong usage. 128 + n:
         ended by signal n (130: Ctrl-C; 141: nobody reads the output any more).
     """
-    parser, modules = _build_parser()
+    command, debug = PROGRAM, False
     try:
-        arguments = parser.parse_args(argv)
+        with _signals_as_exceptions():
+            parser, modules = _build_parser()
+            arguments = parser.parse_args(argv)
+            command = f"{PROGRAM} {arguments.command}"
+            debug = getattr(arguments, "debug", False)
+            with _warnings_on_one_line(command):
+                modules[arguments.command].run(arguments)
+            return _flush(DONE)
     except SystemExit as end:  # argparse has said what there is to say
         return _flush(end.code if isinstance(end.code, int) else FAILED)
-    command = f"{PROGRAM} {arguments.command}"
-    try:
-        with _signals_as_exceptions(), _warnings_on_one_line(command):
-            modules[arguments.command].run(arguments)
-            return _flush(DONE)
-    except SystemExit as end:  # a usage error that only the command could see
-        return end.code if isinstance(end.code, int) else FAILED
     except BrokenPipeError:
         _forget_stdout()
-        return _SIGNALLED + 13
+        return _SIGNALLED + _SIGPIPE
     except KeyboardInterrupt:
         return _SIGNALLED + signal.SIGINT
     except _Ended as end:
         return _SIGNALLED + end.number
     except Exception as error:
-        if getattr(arguments, "debug", False):
+        if debug:
             traceback.print_exc()
         sys.stderr.write(f"{command}: error: {_explain(error)}\n")
         return FAILED
@@ -218,7 +219,7 @@ def _flush(code: int) -> int:
         sys.stdout.flush()
     except BrokenPipeError:
         _forget_stdout()
-        return _SIGNALLED + 13
+        return _SIGNALLED + _SIGPIPE
     return code
 
 

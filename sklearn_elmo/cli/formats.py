@@ -27,6 +27,7 @@ _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 # The csv module keeps this number in a C long, which has 32 bits on Windows.
 _LONGEST_FIELD = 2**31 - 1
 _ROWS_PER_BATCH = 1024
+_PARQUET_BUFFER_BYTES = 2**20
 _MOST_NAMES = 10
 _QUOTE_LENGTH = 40  # characters of a user's text that a message may show
 
@@ -146,7 +147,10 @@ def read_parquet(
     from pyarrow import parquet
 
     try:
-        table = parquet.ParquetFile(file)
+        # Unless told otherwise, pyarrow takes whole columns of a row group into memory.
+        table = parquet.ParquetFile(
+            file, pre_buffer=False, buffer_size=_PARQUET_BUFFER_BYTES
+        )
         schema = table.schema_arrow
         chosen = [
             schema.names[_position(schema.names, column, name)] for column in columns
