@@ -131,6 +131,18 @@ def ragged(real_sentences: Texts) -> Texts:
     return [*texts, texts[7]]
 
 
+@pytest.fixture(scope="module")
+def ragged_layers(
+    tiny: Encoder, tiny_reference: ReferenceElmo, ragged: Texts
+) -> dict[str, list[np.ndarray]]:
+    """What plain numpy says of the ragged texts, for each start state."""
+    starts = {"zero": None, "warm": warm_row(tiny)}
+    return {
+        state: [tiny_reference.embed(tokens, start) for tokens in ragged]
+        for state, start in starts.items()
+    }
+
+
 # Against plain numpy
 
 
@@ -138,15 +150,13 @@ def ragged(real_sentences: Texts) -> Texts:
 @pytest.mark.parametrize("state", ["zero", "warm"])
 def test_ragged_texts_and_windows(
     tiny: Encoder,
-    tiny_reference: ReferenceElmo,
     ragged: Texts,
+    ragged_layers: dict[str, list[np.ndarray]],
     state: str,
     window_tokens: int,
 ) -> None:
-    start = warm_row(tiny) if state == "warm" else None
-    expected = [tiny_reference.embed(tokens, start) for tokens in ragged]
     found = embed(tiny, ragged, state=state, window_tokens=window_tokens)
-    assert_rows(found, expected, **TOLERANCE)
+    assert_rows(found, ragged_layers[state], **TOLERANCE)
 
 
 @pytest.mark.parametrize("state", ["zero", "warm"])
@@ -261,7 +271,7 @@ def test_several_threads_may_read_at_once(tiny_model: Path, ragged: Texts) -> No
             assert_rows(found, expected, **BATCH_TOLERANCE)
 
 
-@pytest.mark.parametrize("n_kept", [0, 8, 31, 45, 100])
+@pytest.mark.parametrize("n_kept", [0, 31, 100])
 def test_more_distinct_tokens_than_are_kept(
     tiny_model: Path,
     tiny_reference: ReferenceElmo,
@@ -409,12 +419,13 @@ def test_model_may_change_after_the_encoder_was_made(tiny_model: Path) -> None:
 @pytest.mark.parametrize("layers", [[0, 1, 2], [2, 0], [1]])
 def test_reductions_of_plain_numpy(
     tiny: Encoder,
-    tiny_reference: ReferenceElmo,
     ragged: Texts,
+    ragged_layers: dict[str, list[np.ndarray]],
     layers: list[int],
     window_tokens: int,
 ) -> None:
     texts = sorted(ragged, key=len, reverse=True)
+    everything = sorted(ragged_layers["zero"], key=lambda x: x.shape[1], reverse=True)
     rng = np.random.default_rng(0)
     token_weights = [rng.random(len(text)).tolist() for text in texts]
     names = ["sum", "max", "min", "first", "last", "weighted_sum"]
@@ -429,7 +440,7 @@ def test_reductions_of_plain_numpy(
     )
     assert found.keys() == set(names)
     for i, (text, weight) in enumerate(zip(texts, token_weights, strict=True)):
-        right = tiny_reference.embed(text)[layers]  # (n_layers, n, D)
+        right = everything[i][layers]  # (n_layers, n, D)
         expected = {
             "sum": right.sum(axis=1),
             "max": right.max(axis=1),
