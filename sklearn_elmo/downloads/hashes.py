@@ -12,8 +12,6 @@ import os
 import tempfile
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from sklearn_elmo.errors import DownloadError
 
 HASHES_FILE_NAME = "known_hashes.json"
@@ -68,6 +66,8 @@ def read_known(home: Path) -> dict[str, Fingerprint]:
 
 def record(home: Path, key: str, found: Fingerprint) -> None:
     """Add or replace one fingerprint, safely against other processes."""
+    from filelock import FileLock, Timeout
+
     home.mkdir(parents=True, exist_ok=True)
     path = home / HASHES_FILE_NAME
     try:

@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 import platformdirs
@@ -22,13 +23,15 @@ from sklearn_elmo.downloads.registry import (
     ModelEntry,
     RemoteFile,
 )
-from sklearn_elmo.downloads.transfer import TransferSettings, download
 from sklearn_elmo.errors import (
     DownloadError,
     InvalidParameterError,
     ModelFileError,
     ModelNotFetchedError,
 )
+
+if TYPE_CHECKING:
+    from sklearn_elmo.downloads.transfer import TransferSettings
 
 HOME_VARIABLE = "SKLEARN_ELMO_HOME"
 DOWNLOAD_VARIABLE = "SKLEARN_ELMO_DOWNLOAD"
@@ -112,7 +115,7 @@ def fetch(
     *,
     progress: bool = False,
     sha256: Mapping[str, str] | None = None,
-    settings: TransferSettings | None = None,
+    settings: "TransferSettings | None" = None,
 ) -> Path:
     """Fetch a registered model, unless it is here already.
 
@@ -171,7 +174,7 @@ def fetch_url(
     *,
     sha256: str | None = None,
     progress: bool = False,
-    settings: TransferSettings | None = None,
+    settings: "TransferSettings | None" = None,
 ) -> Path:
     """Fetch a file whose address the caller gave, unless it is here already.
 
@@ -302,9 +305,12 @@ def _obtain(
     size: int | None,
     sha256: str | None,
     progress: bool,
-    settings: TransferSettings | None,
+    settings: "TransferSettings | None",
 ) -> None:
     """Make sure that a file is here and is what it should be."""
+    # Imported only where something is to be fetched: it brings much with it.
+    from sklearn_elmo.downloads.transfer import download
+
     home = home_folder()
     recorded = hashes.read_known(home).get(_key(path))
     if path.is_file():
