@@ -1,8 +1,11 @@
 """`Elmo`, `ElmoTokenEmbedder` and their mixes."""
 
 import copy
+import functools
+import http.server
 import io
 import pickle
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -208,6 +211,13 @@ def test_reset_states_forgets_all_rows_or_some(tiny_model: Path) -> None:
     np.testing.assert_array_equal(mixed[1], warm[1])
     with pytest.raises(ValueError, match="3 rows"):
         elmo.reset_states(torch.tensor([1, 0]))
+
+
+def test_state_is_turned_off_in_the_way_of_old_code(tiny_model: Path) -> None:
+    elmo = make_elmo(tiny_model, state="carry")
+    elmo._elmo_lstm._elmo_lstm.stateful = False
+    first = embed(elmo)
+    np.testing.assert_array_equal(embed(elmo), first)
 
 
 def test_warm_state_is_the_encoder_s_and_the_same_for_every_call(
@@ -451,8 +461,6 @@ def test_replicas_of_data_parallel_run_and_leave_the_module_alone(
             replica._modules[name] = None if child is None else replicate(child)
         return replica
 
-    if state == "warm":
-        embed(elmo)
     found = embed(replicate(elmo), word_inputs=word_inputs(BATCH, 99))
     np.testing.assert_allclose(found, expected, atol=1e-6)
     assert elmo._elmo_lstm._states is None
@@ -538,4 +546,48 @@ def test_scalar_mix_of_a_fully_masked_batch_is_finite() -> None:
     assert mix.layer_weights().tolist() == [0.5, 0.5]
     torch.testing.assert_close(
         mix([torch.randn(4, 2, 3)] * 2).std(unbiased=False), torch.tensor(1.0)
+    )
+
+
+class QuietHandler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:
+        """Stay silent."""
+
+
+def test_files_may_be_urls_and_are_fetched_once(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SKLEARN_ELMO_HOME", str(tmp_path))
+    handler = functools.partial(QuietHandler, directory=str(tiny_model))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        url = f"http://127.0.0.1:{server.server_address[1]}"
+        urls = f"{url}/options.json", f"{url}/weights.hdf5"
+        first = Elmo(*urls, 1, dropout=0, state="zero")
+        server.shutdown()
+        thread.join()
+    again = Elmo(*urls, 1, dropout=0, state="zero")
+    for elmo in (first, again):
+        np.testing.assert_array_equal(embed(elmo), embed(make_elmo(tiny_model)))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("state", ["carry", "zero", "warm"])
+def test_elmo_moves_to_the_gpu_and_back(tiny_model: Path, state: str) -> None:
+    here = make_elmo(tiny_model, state=state, vocab_to_cache=WORDS)
+    there = copy.deepcopy(here).to("cuda")
+    ids, words = batch_to_ids(BATCH), word_inputs(BATCH, 99)
+    for _ in range(2):
+        expected = here(ids, words)["elmo_representations"][0]
+        found = there(ids.to("cuda"), words.to("cuda"))["elmo_representations"][0]
+        torch.testing.assert_close(found.cpu(), expected, atol=1e-4, rtol=1e-4)
+    there(ids.to("cuda"), words.to("cuda"))
+    here(ids, words)
+    there.to("cpu")
+    torch.testing.assert_close(
+        there(ids, words)["elmo_representations"][0],
+        here(ids, words)["elmo_representations"][0],
+        atol=1e-4,
+        rtol=1e-4,
     )

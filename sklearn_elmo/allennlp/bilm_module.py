@@ -235,10 +235,19 @@ class ElmoBiLm(BiLm):
 
     _boundary_vectors: Tensor
 
+    def _mode(self) -> StateMode:
+        """Return `state_mode`, unless it is turned off in the way of old code.
+
+        AllenNLP had no argument for it; ``elmo._elmo_lstm._elmo_lstm.stateful = False``
+        was the way.
+        """
+        is_stateful = getattr(self._elmo_lstm, "stateful", True)
+        return self.state_mode if is_stateful else "zero"
+
     def _start_state(self, n_rows: int, like: Tensor) -> LstmState | None:
-        if self.state_mode == "zero":
+        if self._mode() == "zero":
             return None
-        if self.state_mode == "warm":
+        if self._mode() == "warm":
             h, c = (part.to(like) for part in self._fixed_warm_state())
             return h[:, None].repeat(1, n_rows, 1), c[:, None].repeat(1, n_rows, 1)
         if self._states is None:
@@ -261,7 +270,7 @@ class ElmoBiLm(BiLm):
         return self._warm_state
 
     def _keep_state(self, state: LstmState) -> None:
-        if self.state_mode != "carry":
+        if self._mode() != "carry":
             return
         kept = []
         for number, part in enumerate(state):
@@ -274,6 +283,12 @@ class ElmoBiLm(BiLm):
                     new = new.clone()
             kept.append(new)
         self._states = kept[0], kept[1]
+
+    def _replicate_for_data_parallel(self) -> Any:
+        """Give DataParallel's replicas the warm state: they cannot compute it."""
+        if self.state_mode == "warm":
+            self._fixed_warm_state()
+        return super()._replicate_for_data_parallel()  # type: ignore[no-untyped-call]
 
     def _weights_are_saved(self) -> bool:
         return self.saved_weights == "all" or not self.is_frozen
