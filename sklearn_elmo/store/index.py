@@ -2,26 +2,26 @@
 
 import numpy as np
 
-from sklearn_elmo.store.checks import Integers, Words
+from sklearn_elmo.store.checks import Integers, Words, key_seeds
 
 
 class KeyIndex:
     """A sorted table of keys, 32 bytes each.
 
-    It is sorted by the first half of the key alone. Keys are hashes: two that share
-    the half are so rare that one of them may stay unfound, which costs a computation
-    and never a wrong row, as the other half is compared too.
+    It is sorted by a 64-bit sum of both halves of the key. Keys are hashes: two of the
+    same sum are so rare that one of them may stay unfound, which costs a computation
+    and never a wrong row, as the second half is compared too.
     """
 
     def __init__(self) -> None:
-        self._keys = np.empty((2, 0), np.uint64)  # first halves, second halves
+        self._keys = np.empty((2, 0), np.uint64)  # sums, second halves
         self._places = np.empty((2, 0), np.int64)  # segments, records
         self._new: list[tuple[Words, Integers]] = []
 
     def add(self, segment: int, keys: Words) -> None:
         """Enter all records of a segment; keys (n, 2)."""
         places = np.stack([np.full(len(keys), segment), np.arange(len(keys))])
-        self._new.append((keys.T, places))
+        self._new.append((np.stack([key_seeds(keys), keys[:, 1]]), places))
 
     def remove(self, segment: int) -> None:
         """Forget all records of a segment."""
@@ -35,18 +35,18 @@ class KeyIndex:
         if not self._keys.size:
             missing = np.full(len(keys), -1)
             return missing, missing
-        first, second = np.ascontiguousarray(keys.T)
-        order = np.argsort(first)  # searching in order is easy on the cache
+        sums = key_seeds(keys)
+        order = np.argsort(sums)  # searching in order is easy on the cache
         spots = np.empty(len(keys), np.int64)
-        spots[order] = np.searchsorted(self._keys[0], first[order])
+        spots[order] = np.searchsorted(self._keys[0], sums[order])
         spots[spots == self._keys.shape[1]] = 0
-        found = (self._keys[0][spots] == first) & (self._keys[1][spots] == second)
+        found = (self._keys[0][spots] == sums) & (self._keys[1][spots] == keys[:, 1])
         segments, records = self._places[0][spots], self._places[1][spots]
         segments[~found] = records[~found] = -1
         return segments, records
 
     def distinct_keys(self) -> Words:
-        """List the keys without copies; (n, 2)."""
+        """List what tells keys apart, once for each of them; (n, 2)."""
         self._merge()
         differs = (self._keys[:, 1:] != self._keys[:, :-1]).any(axis=0)
         first = np.concatenate([np.ones(min(1, self._keys.shape[1]), bool), differs])

@@ -11,7 +11,7 @@ import logging
 import time
 import uuid
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import numpy as np
@@ -94,7 +94,7 @@ def _claim(
                 path = view.folder / LOCK_FOLDER / name
                 path.write_bytes(keys[mine].tobytes())
                 lock(held, view.folder, name)
-                held.callback(path.unlink, missing_ok=True)
+                held.callback(_remove, path)
             return mine
     except OSError as error:
         logger.info("Going on without locks in %s: %s", view.folder, error)
@@ -110,10 +110,15 @@ def _claimed_by_others(folder: Path) -> Words:
         path = Path(entry.path)
         with ExitStack() as abandoned:
             if lock(abandoned, folder, entry.name):
-                path.unlink(missing_ok=True)
+                _remove(path)
             else:
                 claims.append(path.read_bytes())
     return np.frombuffer(b"".join(claims), "<u8").reshape(-1, 2)
+
+
+def _remove(claim: Path) -> None:
+    with suppress(OSError):  # the folder may be gone; an old claim does no harm
+        claim.unlink(missing_ok=True)
 
 
 def _stop_sharing(view: FolderView) -> None:

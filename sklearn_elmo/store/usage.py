@@ -6,7 +6,7 @@ import os
 import threading
 import time
 import uuid
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from sklearn_elmo.store.files import TEMPORARY_SUFFIX
@@ -58,6 +58,8 @@ class Usage:
                 os.replace(temporary, self._folder / USAGE_FILE)
         except OSError as error:
             logger.debug("Cannot count the usage of %s: %s", self._folder, error)
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
             return
         self._hits = self._misses = 0
         self._saved_at = time.monotonic()
