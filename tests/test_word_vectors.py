@@ -1,9 +1,12 @@
 """Reading files of word vectors, and pooling them."""
 
 import bz2
+import functools
 import gzip
+import http.server
 import lzma
 import pickle
+import threading
 import zipfile
 from pathlib import Path
 
@@ -15,10 +18,12 @@ from sklearn.exceptions import NotFittedError
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.pipeline import FeatureUnion
 
+from sklearn_elmo import ElmoVectorizer
 from sklearn_elmo.errors import (
     InvalidParameterError,
     ModelFileError,
     ModelMismatchError,
+    ModelNotFetchedError,
     TextTypeError,
     TextValueError,
 )
@@ -228,11 +233,34 @@ def test_set_output_keeps_the_index(glove: Path) -> None:
     assert frame.columns.tolist() == [f"wordvector_mean_{i}" for i in range(3)]
 
 
-def test_feature_union_with_another_vectorizer(glove: Path) -> None:
-    other = WordVectorVectorizer(glove, pooling="max")
-    union = FeatureUnion([("glove", WordVectorVectorizer(glove)), ("elmo", other)])
-    assert union.fit_transform(TEXTS).shape == (5, 6)
+def test_feature_union_with_elmo(glove: Path, tiny_model: Path) -> None:
+    elmo = ElmoVectorizer(tiny_model)
+    union = FeatureUnion([("glove", WordVectorVectorizer(glove)), ("elmo", elmo)])
+    assert union.fit_transform(TEXTS).shape == (5, 3 + 16)
     assert union.get_feature_names_out()[0] == "glove__wordvector_mean_0"
+
+
+def test_url_is_fetched_in_fit_alone(
+    glove: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SKLEARN_ELMO_HOME", str(tmp_path / "home"))
+    handler = functools.partial(QuietHandler, directory=str(tmp_path))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        url = f"http://127.0.0.1:{server.server_address[1]}/glove.txt"
+        vectorizer = WordVectorVectorizer(url).fit(TEXTS)
+        server.shutdown()
+        thread.join()
+    assert vectorizer.transform(["the"]).tolist() == [TABLE["the"]]
+    monkeypatch.setenv("SKLEARN_ELMO_HOME", str(tmp_path / "another machine"))
+    with pytest.raises(ModelNotFetchedError, match="have not been fetched"):
+        vectorizer.transform(["the"])
+
+
+class QuietHandler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:
+        """Stay silent."""
 
 
 def test_pickle_and_clone_carry_no_vectors(tmp_path: Path) -> None:

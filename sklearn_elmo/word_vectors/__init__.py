@@ -1,8 +1,8 @@
 """Word vectors from files, to stand beside ELMo: ``files`` reads, ``vectorizer`` pools.
 
 The formats are three and simple, so they are read here in some 100 lines. gensim,
-the library that also reads them, was weighed and left out: it would bring smart_open
-and a compiled package of a hundred times the size for `KeyedVectors` alone.
+which reads them too, was weighed and left out: of a compiled package that
+brings smart_open along, only `KeyedVectors` would be used.
 """
 
 from sklearn_elmo.word_vectors.files import WordVectors, load_word_vectors

@@ -17,8 +17,8 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
-from sklearn_elmo.downloads import fetch_url, is_url
-from sklearn_elmo.errors import ModelFileError
+from sklearn_elmo.downloads import fetch_url, fetched_url, is_url
+from sklearn_elmo.errors import ModelFileError, ModelNotFetchedError
 from sklearn_elmo.text.containers import quote
 
 __all__ = ["WordVectors", "load_word_vectors", "read_word_vectors"]
@@ -67,7 +67,10 @@ class WordVectors:
 
 
 def load_word_vectors(
-    source: str | os.PathLike[str], *, max_words: int | None = None
+    source: str | os.PathLike[str],
+    *,
+    max_words: int | None = None,
+    may_fetch: bool = True,
 ) -> WordVectors:
     """Load a file, or take the copy that this process has of it.
 
@@ -81,15 +84,19 @@ def load_word_vectors(
         a zip archive. A URL is fetched once into the user's cache folder.
     max_words : int, optional
         Keep this many from the file's begin, where the frequent words are.
+    may_fetch : bool, default=True
+        Whether a URL that has not been fetched yet is fetched now.
 
     Raises
     ------
     ModelFileError
         The file is missing, damaged or holds no word vectors; the line is named.
+    ModelNotFetchedError
+        A URL has not been fetched, and may not be.
     DownloadError
         A URL could not be fetched.
     """
-    path, member = _locate(source)
+    path, member = _locate(source, may_fetch)
     try:
         status = path.stat()
     except OSError as error:
@@ -148,12 +155,22 @@ def read_word_vectors(
     return WordVectors(rows, matrix, digest)
 
 
-def _locate(source: str | os.PathLike[str]) -> tuple[Path, str | None]:
+def _locate(
+    source: str | os.PathLike[str], may_fetch: bool = True
+) -> tuple[Path, str | None]:
     """Return the local file, and the name of the member inside it."""
     name, member = os.fspath(source), None
     if match := _ZIP_MEMBER.fullmatch(name):
         name, member = match["archive"], match["member"]
-    path = fetch_url(name) if is_url(name) else Path(name).expanduser()
+    if not is_url(name):
+        return Path(name).expanduser(), member
+    path = fetch_url(name) if may_fetch else fetched_url(name)
+    if path is None:
+        message = (
+            f"The word vectors {name!r} have not been fetched on this machine. Fetch "
+            "them with sklearn_elmo.downloads.fetch_url, or fit again."
+        )
+        raise ModelNotFetchedError(message)
     return path, member
 
 

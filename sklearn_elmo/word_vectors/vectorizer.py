@@ -185,12 +185,16 @@ class WordVectorVectorizer(TransformerMixin, BaseEstimator):
             Before `fit`.
         ModelMismatchError
             If the file is not that of `fit`.
+        ModelNotFetchedError
+            If `vectors` is a URL that has not been fetched on this machine.
         TextTypeError, TextValueError
             If X is no column of texts.
         """
         check_is_fitted(self, "vectors_digest_")
         self._check_parameters()
-        table = load_word_vectors(self.vectors, max_words=self.max_words)
+        table = load_word_vectors(
+            self.vectors, max_words=self.max_words, may_fetch=False
+        )
         if table.digest != self.vectors_digest_:
             message = (
                 f"The word vectors {str(self.vectors)!r} are others (sha256 "
