@@ -322,17 +322,17 @@ def test_rows_of_many_texts_are_those_of_each_alone(make):
 def test_rows_of_several_chunks_are_those_of_each_alone(make, monkeypatch):
     vectorizer = make(pooling=["mean", "idf"]).fit(TEXTS)
     rows = vectorizer.transform(TEXTS + TEXTS[::-1])
-    monkeypatch.setattr("sklearn_elmo.vectorizer._CHUNK_TEXTS", 5)
+    monkeypatch.setattr("sklearn_elmo.base._CHUNK_TEXTS", 5)
     chunked = vectorizer.transform(TEXTS + TEXTS[::-1])
     np.testing.assert_allclose(chunked, rows, rtol=0, atol=ATOL)
-    monkeypatch.setattr("sklearn_elmo.vectorizer._CHUNK_CHARACTERS", 100)
+    monkeypatch.setattr("sklearn_elmo.base._CHUNK_CHARACTERS", 100)
     chunked = vectorizer.transform(TEXTS + TEXTS[::-1])
     np.testing.assert_allclose(chunked, rows, rtol=0, atol=ATOL)
 
 
 def test_idf_of_several_chunks_is_that_of_all_texts(make, monkeypatch):
     expected = make(pooling="idf").fit(TEXTS)
-    monkeypatch.setattr("sklearn_elmo.vectorizer._CHUNK_TEXTS", 5)
+    monkeypatch.setattr("sklearn_elmo.base._CHUNK_TEXTS", 5)
     vectorizer = make(pooling="idf").fit(TEXTS)
     assert vectorizer.idf_ == expected.idf_
     assert vectorizer.idf_unseen_ == expected.idf_unseen_
@@ -466,7 +466,7 @@ def test_error_of_a_tokenizer_names_the_row(make):
 
 
 def test_error_of_a_tokenizer_names_the_row_of_a_later_chunk(make, monkeypatch):
-    monkeypatch.setattr("sklearn_elmo.vectorizer._CHUNK_TEXTS", 2)
+    monkeypatch.setattr("sklearn_elmo.base._CHUNK_TEXTS", 2)
     tokenize = {"a": ["a"], "b": ["b"], "c": 3}.get
     with pytest.raises(TypeError, match="row 4"):
         make(tokenizer=tokenize).fit_transform(["a", "b", "a", "b", "c"])
