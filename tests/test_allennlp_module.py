@@ -174,6 +174,14 @@ def test_cache_reads_no_characters_of_cached_words(tiny_model: Path) -> None:
     np.testing.assert_allclose(found.detach(), expected, atol=1e-6)
 
 
+def test_cached_words_need_no_characters(tiny_model: Path) -> None:
+    cached = make_elmo(tiny_model, vocab_to_cache=WORDS)
+    none = torch.zeros(1, 2, 50, dtype=torch.int64)
+    found = cached(none, torch.tensor([[1, 2]]))["elmo_representations"][0]
+    expected = embed(make_elmo(tiny_model), [["The", "cat"]])
+    np.testing.assert_allclose(found.detach(), expected, atol=1e-6)
+
+
 def test_word_inputs_without_a_cache_warn(tiny_model: Path) -> None:
     elmo = make_elmo(tiny_model)
     with pytest.warns(UnusedParameterWarning, match="vocab_to_cache"):
@@ -409,6 +417,22 @@ def test_saved_weights_trained_leaves_the_frozen_weights_out(
 def test_saved_weights_trained_keeps_a_trained_bilm_whole(tiny_model: Path) -> None:
     elmo = make_elmo(tiny_model, saved_weights="trained", requires_grad=True)
     assert "_elmo_lstm._token_embedder._char_embedding_weights" in elmo.state_dict()
+
+
+def test_weights_that_were_trained_and_frozen_again_are_saved(
+    tiny_model: Path,
+) -> None:
+    elmo = make_elmo(tiny_model, saved_weights="trained")
+    small = elmo.state_dict()
+    with torch.no_grad():
+        elmo._elmo_lstm._elmo_lstm.forward_layer_0.state_linearity.bias.add_(0.5)
+    trained = embed(elmo)
+    again = make_elmo(tiny_model)
+    again.load_state_dict(elmo.state_dict())
+    np.testing.assert_array_equal(embed(again), trained)
+    np.testing.assert_array_equal(embed(pickle.loads(pickle.dumps(elmo))), trained)
+    again.load_state_dict(small)  # the file's weights, not those that are there
+    np.testing.assert_array_equal(embed(again), embed(make_elmo(tiny_model)))
 
 
 def test_elmo_inside_a_bigger_module_saves_small(tiny_model: Path) -> None:

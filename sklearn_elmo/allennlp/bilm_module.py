@@ -8,29 +8,22 @@ from typing import Any, Literal, Self
 import torch
 from torch import Tensor, nn
 
+from sklearn_elmo.allennlp.file_bilm import FileBiLm, SavedWeights, check_choice
 from sklearn_elmo.allennlp.indexers import batch_to_ids
-from sklearn_elmo.allennlp.sources import FileName, read_files
+from sklearn_elmo.allennlp.sources import FileName
 from sklearn_elmo.bilm.characters import BEGIN_SENTENCE, END_SENTENCE
 from sklearn_elmo.bilm.encoder import Encoder
-from sklearn_elmo.bilm.layout import WeightLayout
 from sklearn_elmo.bilm.lstm import LstmState
-from sklearn_elmo.bilm.model import BiLm
-from sklearn_elmo.errors import (
-    InvalidParameterError,
-    ModelMismatchError,
-    SklearnElmoWarning,
-    TextValueError,
-)
+from sklearn_elmo.errors import SklearnElmoWarning, TextValueError
 
-__all__ = ["ElmoBiLm", "SavedWeights", "StateMode"]
+__all__ = ["ElmoBiLm", "StateMode"]
 
 StateMode = Literal["carry", "zero", "warm"]
-SavedWeights = Literal["all", "trained"]
 
 TOKENS_PER_CONVOLUTION = 512
 
 
-class ElmoBiLm(BiLm):
+class ElmoBiLm(FileBiLm):
     """A biLM that answers as AllenNLP's ``_ElmoBiLm`` does.
 
     Parameters
@@ -45,8 +38,7 @@ class ElmoBiLm(BiLm):
         State that row r of a batch starts from: that which row r of the last batch
         ended with, zeros, or one fixed state that depends on the model alone.
     saved_weights : {"all", "trained"}, default="all"
-        ``"trained"``: a frozen biLM leaves its weights out of ``state_dict()`` and of
-        pickles, which then name its files and hold their digest.
+        As for `FileBiLm`.
     """
 
     def __init__(
@@ -59,25 +51,9 @@ class ElmoBiLm(BiLm):
         state: StateMode = "carry",
         saved_weights: SavedWeights = "all",
     ) -> None:
-        _check_choice("state", state, ("carry", "zero", "warm"))
-        _check_choice("saved_weights", saved_weights, ("all", "trained"))
-        files = read_files(options_file, weight_file)
-        layout = WeightLayout.of(files.options, files.arrays)
-        super().__init__(
-            files.options,
-            has_output_projection=layout.has_output_projection,
-            has_token_projection=layout.has_token_projection,
-        )
-        self.load_state_dict(
-            {
-                name: torch.from_numpy(array)
-                for name, array in layout.to_parameters(files.arrays).items()
-            }
-        )
-        self.digest = files.digest
+        check_choice("state", state, ("carry", "zero", "warm"))
+        super().__init__(options_file, weight_file, saved_weights)
         self.state_mode: StateMode = state
-        self.saved_weights: SavedWeights = saved_weights
-        self._arguments = (options_file, weight_file, requires_grad, vocab_to_cache)
         # Plain attributes, not buffers: as in AllenNLP the carried state is neither
         # saved nor moved, and a DataParallel replica's stays with the replica.
         self._states: LstmState | None = None
@@ -92,18 +68,20 @@ class ElmoBiLm(BiLm):
                     SklearnElmoWarning,
                     stacklevel=3,
                 )
-        for parameter in self.parameters():
-            parameter.requires_grad_(requires_grad)
+        arguments = {
+            "options_file": options_file,
+            "weight_file": weight_file,
+            "requires_grad": requires_grad,
+            "vocab_to_cache": vocab_to_cache,
+            "state": state,
+            "saved_weights": saved_weights,
+        }
+        self._finish(requires_grad, arguments)
 
     @property
     def num_layers(self) -> int:
         """L + 1, layer 0 included."""
         return self.options.n_layers + 1
-
-    @property
-    def is_frozen(self) -> bool:
-        """Whether no weight takes part in training."""
-        return not any(parameter.requires_grad for parameter in self.parameters())
 
     def get_output_dim(self) -> int:
         """Return the width D of a layer."""
@@ -159,8 +137,9 @@ class ElmoBiLm(BiLm):
         """
         self._check_inputs(inputs)
         if word_inputs is not None and self._word_embedding is not None:
-            # Index 0 is padding, whatever the characters say.
-            inputs = inputs * (word_inputs != 0).unsqueeze(-1)
+            # Index 0 is padding, another one a word, whatever the characters say.
+            is_word = (word_inputs != 0).unsqueeze(-1)
+            inputs = torch.where(is_word, inputs.clamp(min=1), 0)
         ids, mask = self.add_boundaries(inputs)
         if word_inputs is not None and self._word_embedding is not None:
             vectors = self._vectors_with_cache(ids, mask, word_inputs)
@@ -290,45 +269,15 @@ class ElmoBiLm(BiLm):
             self._fixed_warm_state()
         return super()._replicate_for_data_parallel()  # type: ignore[no-untyped-call]
 
-    def _weights_are_saved(self) -> bool:
-        return self.saved_weights == "all" or not self.is_frozen
-
-    def state_dict(  # type: ignore[override]  # passed on as it comes
-        self, *args: Any, **kwargs: Any
-    ) -> dict[str, Any]:
-        """Return the weights, or only their digest (see `saved_weights`)."""
-        if self._weights_are_saved():
-            return super().state_dict(*args, **kwargs)
-        destination: dict[str, Any] | None = kwargs.get("destination")
-        if destination is None:
-            destination = {}
-        prefix = kwargs.get("prefix", "")
-        digest = torch.tensor(list(bytes.fromhex(self.digest)), dtype=torch.uint8)
-        destination[prefix + _DIGEST_KEY] = digest
-        return destination
-
     def _load_from_state_dict(
         self, state_dict: dict[str, Any], prefix: str, *args: Any
     ) -> None:
-        """Take a state dict without the frozen weights where they are the same."""
         self._warm_state = None
-        saved = state_dict.pop(prefix + _DIGEST_KEY, None)
-        if saved is not None:
-            _check_digest(self, bytes(saved.tolist()).hex())
-            for key, value in super().state_dict(prefix=prefix).items():
-                state_dict.setdefault(key, value)
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the carried state out of pickles."""
         return {**self.__dict__, "_states": None}
-
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        """Pickle as the files' names and digest where the weights are not saved."""
-        if self._weights_are_saved():
-            return super().__reduce_ex__(protocol)
-        settings = (self.state_mode, self.saved_weights, self.training)
-        return _read_again, (type(self), self._arguments, settings, self.digest)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         """Copy the weights and the carried state."""
@@ -336,40 +285,6 @@ class ElmoBiLm(BiLm):
         memo[id(self)] = new
         new.__dict__ = copy.deepcopy(self.__dict__, memo)
         return new
-
-
-_DIGEST_KEY = "frozen_weights_digest"
-
-
-def _read_again(
-    cls: type[ElmoBiLm],
-    arguments: tuple[Any, ...],
-    settings: tuple[StateMode, SavedWeights, bool],
-    digest: str,
-) -> ElmoBiLm:
-    """Unpickle a biLM whose weights are in its files alone."""
-    state, saved_weights, training = settings
-    bilm = cls(*arguments, state=state, saved_weights=saved_weights)
-    _check_digest(bilm, digest)
-    return bilm.train(training)
-
-
-def _check_digest(bilm: ElmoBiLm, saved: str) -> None:
-    if bilm.digest != saved:
-        message = (
-            f"What was saved belongs to a biLM with the digest {saved[:12]}..., but "
-            f"this one has {bilm.digest[:12]}...; build it from the same files."
-        )
-        raise ModelMismatchError(message)
-
-
-def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        message = (
-            f"The {name!r} parameter of Elmo must be one of {', '.join(choices)}. "
-            f"Got {value!r} instead."
-        )
-        raise InvalidParameterError(message)
 
 
 def _first_rows(part: Tensor, n_rows: int) -> Tensor:

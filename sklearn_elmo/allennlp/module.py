@@ -8,7 +8,8 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from sklearn_elmo.allennlp.bilm_module import ElmoBiLm, SavedWeights, StateMode
+from sklearn_elmo.allennlp.bilm_module import ElmoBiLm, StateMode
+from sklearn_elmo.allennlp.file_bilm import SavedWeights
 from sklearn_elmo.allennlp.scalar_mix import ScalarMix
 from sklearn_elmo.allennlp.sources import FileName
 from sklearn_elmo.errors import (
