@@ -23,8 +23,8 @@ import pytest
 from pyarrow import parquet
 
 from sklearn_elmo import ElmoVectorizer
-from sklearn_elmo.cli import main, tables, vectorize
-from sklearn_elmo.cli.output import open_features
+from sklearn_elmo.cli import flags, main, tables, vectorize
+from sklearn_elmo.cli.feature_files import open_features
 from sklearn_elmo.cli.tables import chunks, iterate_texts
 from sklearn_elmo.pooling import POOLINGS
 
@@ -212,7 +212,7 @@ def test_flags_cover_all_parameters_of_the_vectorizer() -> None:
 
 
 def test_pooling_names_are_the_package_s() -> None:
-    assert vectorize.POOLINGS == POOLINGS
+    assert flags.POOLINGS == POOLINGS
 
 
 @pytest.mark.usefixtures("small_chunks")
@@ -551,6 +551,32 @@ def test_wrong_flags_are_exit_code_2(
 
 
 # Processes
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs a limit on the size of files")
+@pytest.mark.parametrize("suffix", ["npy", "npz", "csv", "parquet", "h5"])
+def test_full_disk_leaves_nothing_behind(suffix: str, tmp_path: Path) -> None:
+    # HDF5 used to crash the process at its end.
+    code = (
+        "import resource, sys; import numpy as np\n"
+        "from sklearn_elmo.cli.feature_files import open_features\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (300 * 1024,) * 2)\n"
+        "rows = np.random.default_rng(0).random((5000, 10), dtype=np.float32)\n"
+        "try:\n"
+        "    with open_features(sys.argv[1], list('abcdefghij')) as write:\n"
+        "        for _ in range(10): write(rows)\n"
+        "except OSError as error: print(error)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / f"out.{suffix}")],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert "File too large" in done.stdout
+    assert list(tmp_path.iterdir()) == []
 
 
 def start(tiny_model: Path, *arguments: object, **options: Any) -> subprocess.Popen:

@@ -46,6 +46,7 @@ _LONGEST_MESSAGE = 1000  # characters
 _MENDS = {
     errno.ENOSPC: "Free some space, or write elsewhere.",
     errno.EDQUOT: "Free some space, or write elsewhere.",
+    errno.EFBIG: "Raise the limit (ulimit -f), or write to another file system.",
     errno.EACCES: "Check the permissions, or choose another path.",
     errno.EPERM: "Check the permissions, or choose another path.",
     errno.EROFS: "Choose a path on a file system that can be written to.",

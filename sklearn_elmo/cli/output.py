@@ -1,37 +1,19 @@
-"""Result files: whole under their final name, or not there at all.
-
-`replacing` is for any command; `open_features` writes rows of features in the format
-that a name asks for, a piece at a time.
-"""
+"""Result files: whole under their final name, or not there at all."""
 
 import contextlib
+import io
 import os
-import shutil
+import signal
 import stat
-import tempfile
+import threading
 import uuid
-import zipfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from sklearn_elmo.cli.tables import import_pyarrow
 from sklearn_elmo.errors import OutputFileError
 
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
-    FloatArray = npt.NDArray[np.float32]
-    Write = Callable[[FloatArray], None]
-
-__all__ = ["check_output", "open_features", "replacing"]
-
-# Rows of a Parquet file are kept in memory until there are so many bytes of them: small
-# groups would make the file's table of contents, which stays in memory, too long.
-_ROW_GROUP_BYTES = 32 * 2**20
-_HDF5_CHUNK_BYTES = 2**19
+__all__ = ["PatientFile", "check_place", "replacing", "signals_wait"]
 
 
 @contextlib.contextmanager
@@ -55,7 +37,7 @@ def replacing(target: str | os.PathLike[str]) -> Iterator[Path]:
         If `target` cannot be a file.
     """
     final = Path(os.path.realpath(target))
-    _check_place(final)
+    check_place(final)
     temporary = final.with_name(f".sklearn-elmo-{uuid.uuid4().hex}.tmp")
     try:
         yield temporary
@@ -67,200 +49,7 @@ def replacing(target: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def check_output(target: str, source: str) -> None:
-    """Make sure, before anything is computed, that features can be written.
-
-    Parameters
-    ----------
-    target : str
-        Where they shall go.
-    source : str
-        The file that they are made from, or ``"-"``.
-
-    Raises
-    ------
-    OutputFileError
-        If the name has no known suffix, or its folder is not there or read-only, or
-        it is the file that is read.
-    """
-    if _suffix(target) not in _WRITERS:
-        message = (
-            f"Cannot tell the format of {target!r}. Give it a name that ends in one "
-            f"of {', '.join(_WRITERS)}."
-        )
-        raise OutputFileError(message)
-    final = Path(os.path.realpath(target))
-    _check_place(final)
-    if source != "-" and final.exists() and os.path.samefile(source, final):
-        message = f"{target!r} is the file that is read. Choose another name."
-        raise OutputFileError(message)
-    if _suffix(target) in (".parquet", ".pq"):
-        import_pyarrow()
-
-
-def open_features(target: str, names: Sequence[str]) -> "AbstractContextManager[Write]":
-    """Open a file for rows of features.
-
-    Parameters
-    ----------
-    target : str
-        Its suffix is the format.
-    names : sequence of str
-        One a column; kept where the format has a place for them.
-
-    Returns
-    -------
-    context manager
-        Gives a function that takes arrays of *shape* ``(n_rows, n_features)``,
-        float32. The file appears when the block ends without an exception.
-    """
-    return _open_features(target, list(names))
-
-
-@contextlib.contextmanager
-def _open_features(target: str, names: list[str]) -> "Iterator[Write]":
-    open_writer = _WRITERS[_suffix(target)]
-    with replacing(target) as temporary, open_writer(temporary, names) as write:
-        yield write
-
-
-@contextlib.contextmanager
-def _npy(path: Path, names: list[str]) -> "Iterator[Write]":
-    """The array alone. Its header is written again once the rows are counted."""
-    with path.open("xb") as file:
-        yield from _write_array(file, len(names))
-
-
-def _write_array(file: Any, n_features: int) -> "Iterator[Write]":
-    import numpy as np
-
-    n_rows = 0
-
-    def write_header() -> int:
-        # numpy leaves room in it for the first axis to grow to any length.
-        header = {
-            "descr": np.dtype("<f4").str,
-            "fortran_order": False,
-            "shape": (n_rows, n_features),
-        }
-        np.lib.format.write_array_header_1_0(file, header)
-        return int(file.tell())
-
-    def write(rows: "FloatArray") -> None:
-        nonlocal n_rows
-        file.write(np.ascontiguousarray(rows, dtype="<f4").data)
-        n_rows += len(rows)
-
-    n_header_bytes = write_header()
-    yield write
-    file.seek(0)
-    if write_header() != n_header_bytes:
-        message = f"The header of an array of {n_rows} rows does not fit its place."
-        raise OutputFileError(message)
-
-
-@contextlib.contextmanager
-def _npz(path: Path, names: list[str]) -> "Iterator[Write]":
-    """``features`` and ``feature_names``, as `numpy.savez` writes them.
-
-    A member of a zip file cannot be changed later, so the array is finished first.
-    """
-    import numpy as np
-
-    with tempfile.TemporaryFile(dir=path.parent) as array:
-        yield from _write_array(array, len(names))
-        array.seek(0)
-        with zipfile.ZipFile(path, "x", zipfile.ZIP_STORED) as archive:
-            with archive.open("features.npy", "w", force_zip64=True) as member:
-                shutil.copyfileobj(array, member, 2**20)
-            with archive.open("feature_names.npy", "w", force_zip64=True) as member:
-                np.lib.format.write_array(member, np.array(names, dtype=str))
-
-
-@contextlib.contextmanager
-def _csv(path: Path, names: list[str]) -> "Iterator[Write]":
-    """A header, then the shortest digits that give the same float32 again."""
-    with path.open("x", encoding="utf-8", newline="") as file:
-        file.write(",".join(names) + "\n")  # names have no commas and quotes
-
-        def write(rows: "FloatArray") -> None:
-            file.writelines(",".join(map(str, row)) + "\n" for row in rows)
-
-        yield write
-
-
-@contextlib.contextmanager
-def _parquet(path: Path, names: list[str]) -> "Iterator[Write]":
-    """One float column a feature."""
-    import numpy as np
-
-    pyarrow = import_pyarrow()
-    from pyarrow import parquet
-
-    schema = pyarrow.schema([(name, pyarrow.float32()) for name in names])
-    waiting: list[FloatArray] = []
-
-    with parquet.ParquetWriter(
-        path, schema, use_dictionary=False, write_statistics=False
-    ) as writer:
-
-        def write_group() -> None:
-            columns = np.concatenate(waiting).T
-            waiting.clear()
-            arrays = [pyarrow.array(np.ascontiguousarray(c)) for c in columns]
-            writer.write_table(pyarrow.Table.from_arrays(arrays, schema=schema))
-
-        def write(rows: "FloatArray") -> None:
-            waiting.append(rows)
-            if sum(part.nbytes for part in waiting) >= _ROW_GROUP_BYTES:
-                write_group()
-
-        yield write
-        if waiting:
-            write_group()
-
-
-@contextlib.contextmanager
-def _hdf5(path: Path, names: list[str]) -> "Iterator[Write]":
-    """Data sets ``features`` and ``feature_names``."""
-    import h5py
-
-    n_features = len(names)
-    rows_per_chunk = max(1, _HDF5_CHUNK_BYTES // (4 * n_features))
-    with h5py.File(path, "x") as file:
-        data = file.create_dataset(
-            "features",
-            shape=(0, n_features),
-            maxshape=(None, n_features),
-            chunks=(rows_per_chunk, n_features),
-            dtype="<f4",
-        )
-        file.create_dataset("feature_names", data=names, dtype=h5py.string_dtype())
-
-        def write(rows: "FloatArray") -> None:
-            first = len(data)
-            data.resize(first + len(rows), axis=0)
-            data[first:] = rows
-
-        yield write
-
-
-_WRITERS: "dict[str, Callable[[Path, list[str]], AbstractContextManager[Write]]]" = {
-    ".npy": _npy,
-    ".npz": _npz,
-    ".csv": _csv,
-    ".parquet": _parquet,
-    ".pq": _parquet,
-    ".h5": _hdf5,
-    ".hdf5": _hdf5,
-}
-
-
-def _suffix(target: str) -> str:
-    return Path(target).suffix.lower()
-
-
-def _check_place(final: Path) -> None:
+def check_place(final: Path) -> None:
     """Make sure that a file can be made or replaced."""
     if not final.parent.is_dir():
         message = f"There is no folder {str(final.parent)!r}. Make it first."
@@ -277,6 +66,58 @@ def _check_place(final: Path) -> None:
             "permissions, or choose another one."
         )
         raise OutputFileError(message)
+
+
+class PatientFile(io.FileIO):
+    """A file that tells of a full disk only when it is asked.
+
+    HDF5 cannot close a file that it could not write all of, and then crashes the
+    process when it exits. So it must not learn of it.
+    """
+
+    _failure: OSError | None = None
+
+    def raise_failure(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+
+    def write(self, data: Any) -> int:
+        rest = memoryview(data).cast("B")
+        n_bytes = len(rest)
+        try:
+            while self._failure is None and rest:
+                rest = rest[super().write(rest) :]
+        except OSError as failure:
+            self._failure = failure
+        return n_bytes
+
+    def truncate(self, size: int | None = None) -> int:
+        try:
+            return super().truncate(size)
+        except OSError as failure:
+            self._failure = failure
+            return size or 0
+
+
+@contextlib.contextmanager
+def signals_wait() -> Iterator[None]:
+    """Handle signals after the block; in a callback of HDF5 they would get lost."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # handlers run in the main thread
+        return
+    arrived: list[int] = []
+    names = ("SIGINT", "SIGTERM", "SIGHUP")  # Windows has no SIGHUP
+    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    before = {n: handler for n in numbers if callable(handler := signal.getsignal(n))}
+    try:
+        for number in before:
+            signal.signal(number, lambda number, frame: arrived.append(number))
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for number in arrived[:1]:
+            before[number](number, None)
 
 
 def _flush_to_disk(path: Path) -> None:

@@ -10,7 +10,15 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from sklearn_elmo.cli.output import check_output, open_features
+from sklearn_elmo.cli.feature_files import check_output, open_features
+from sklearn_elmo.cli.flags import (
+    POOLINGS,
+    batch_tokens,
+    layer_mix,
+    layers,
+    poolings,
+    positive,
+)
 from sklearn_elmo.cli.tables import FORMATS, Table, chunks
 from sklearn_elmo.errors import TextValueError
 
@@ -20,10 +28,6 @@ if TYPE_CHECKING:
     from sklearn_elmo.vectorizer import ElmoVectorizer
 
 __all__ = ["add_parser", "run"]
-
-# As `sklearn_elmo.pooling.POOLINGS`, which would bring numpy.
-POOLINGS = ("mean", "max", "min", "sum", "first", "last", "final", "idf")
-LAYER_MIXES = ("average", "concat", "learned")
 
 _DESCRIPTION = """\
 Turn each text of a file into one row of features, as ElmoVectorizer does.
@@ -105,21 +109,21 @@ def _add_feature_arguments(group: Any) -> None:
     group.add_argument("--weight-file", metavar="PATH", help="with --options-file")
     group.add_argument(
         "--layers",
-        type=_layers,
+        type=layers,
         default="all",
         metavar="all|top|N,...",
         help="0 is the context-free one; --layers=-1 is the top (default: all)",
     )
     group.add_argument(
         "--layer-mix",
-        type=_layer_mix,
+        type=layer_mix,
         default="average",
         metavar="average|concat|learned|W,...",
         help="how layers become one vector; numbers are weights (default: average)",
     )
     group.add_argument(
         "--pooling",
-        type=_poolings,
+        type=poolings,
         default="mean",
         metavar="NAME,...",
         help=f"how tokens become one vector: {', '.join(POOLINGS)} (default: mean)",
@@ -147,7 +151,7 @@ def _add_feature_arguments(group: Any) -> None:
     )
     group.add_argument(
         "--max-tokens",
-        type=_positive,
+        type=positive,
         metavar="N",
         help="tokens of a text that count (default: all)",
     )
@@ -178,7 +182,7 @@ def _add_running_arguments(group: Any) -> None:
     )
     group.add_argument(
         "--batch-tokens",
-        type=_batch_tokens,
+        type=batch_tokens,
         default="auto",
         metavar="N",
         help="tokens in memory at once (default: auto)",
@@ -347,48 +351,3 @@ def _report(output: str, n_rows: int, n_features: int, seconds: float) -> None:
     sys.stderr.write(
         f"{output}: {n_rows} rows of {n_features} features in {seconds:.1f} s\n"
     )
-
-
-def _layers(value: str) -> str | int | list[int]:
-    if value in ("all", "top"):
-        return value
-    try:
-        layers = [int(part) for part in value.split(",")]
-    except ValueError:
-        message = f"{value!r} is not all, top or numbers such as 0,1"
-        raise argparse.ArgumentTypeError(message) from None
-    return layers[0] if len(layers) == 1 else layers
-
-
-def _layer_mix(value: str) -> str | list[float]:
-    if value in LAYER_MIXES:
-        return value
-    try:
-        weights = [float(part) for part in value.split(",")]
-    except ValueError:
-        weights = [math.nan]
-    if not all(map(math.isfinite, weights)):
-        message = (
-            f"{value!r} is not {', '.join(LAYER_MIXES)} or numbers such as 0.2,0.3,0.5"
-        )
-        raise argparse.ArgumentTypeError(message)
-    return weights
-
-
-def _poolings(value: str) -> str | list[str]:
-    names = value.split(",")
-    if not set(names) <= set(POOLINGS) or len(set(names)) < len(names):
-        message = f"{value!r} is not a list of different ones of {', '.join(POOLINGS)}"
-        raise argparse.ArgumentTypeError(message)
-    return names[0] if len(names) == 1 else names
-
-
-def _positive(value: str) -> int:
-    if not value.isdecimal() or int(value) < 1:
-        message = f"{value!r} is no number from 1 up"
-        raise argparse.ArgumentTypeError(message)
-    return int(value)
-
-
-def _batch_tokens(value: str) -> int | str:
-    return value if value == "auto" else _positive(value)
