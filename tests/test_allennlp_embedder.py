@@ -12,6 +12,7 @@ import pytest
 import reference_numpy
 
 from sklearn_elmo.allennlp import ElmoEmbedder
+from sklearn_elmo.allennlp import embedder as embedder_module
 from sklearn_elmo.errors import InvalidParameterError, OutputFileError, TextValueError
 
 LINES = [
@@ -98,6 +99,25 @@ def test_embed_sentences_is_lazy_and_batches_in_order(tiny_model: Path) -> None:
     assert next(vectors).shape == (3, 1, 16)
     assert read == 2
     assert [row.shape[1] for row in vectors] == [2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("n_tokens", [1, 7, 20])
+def test_splitting_a_batch_changes_no_number(
+    tiny_model: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    real_sentences: list[list[str]],
+    n_tokens: int,
+) -> None:
+    batches = [real_sentences[:9], [[], *real_sentences[9:14]], real_sentences[14:30]]
+    whole, parts = make_embedder(tiny_model), make_embedder(tiny_model)
+    for batch in batches:
+        expected = whole.embed_batch(batch)
+        with monkeypatch.context() as patch:
+            patch.setattr(embedder_module, "TOKENS_AT_ONCE", n_tokens)
+            found = parts.embed_batch(batch)
+        for one, other in zip(found, expected, strict=True):
+            assert one.shape == other.shape
+            np.testing.assert_allclose(one, other, atol=2e-6)
 
 
 def test_batch_size_of_zero_embeds_nothing_and_a_negative_one_is_refused(

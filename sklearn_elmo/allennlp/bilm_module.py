@@ -117,7 +117,11 @@ class ElmoBiLm(FileBiLm):
             self._states = (h, c)
 
     def forward(  # type: ignore[override]  # AllenNLP's signature, not BiLm's
-        self, inputs: Tensor, word_inputs: Tensor | None = None
+        self,
+        inputs: Tensor,
+        word_inputs: Tensor | None = None,
+        *,
+        state_rows: Tensor | None = None,
     ) -> dict[str, list[Tensor] | Tensor]:
         """Run a batch, boundaries included.
 
@@ -128,6 +132,9 @@ class ElmoBiLm(FileBiLm):
         word_inputs : Tensor, optional
             Indices into `vocab_to_cache`; words outside it are read by their
             characters. *Shape:* ``(B, T)``, int64.
+        state_rows : Tensor, optional
+            Which row of the carried state belongs to each row of the batch; 0, 1, ...
+            by default. *Shape:* ``(B,)``, int64.
 
         Returns
         -------
@@ -146,9 +153,11 @@ class ElmoBiLm(FileBiLm):
         else:
             flat = self._vectors(ids.flatten(0, 1))
             vectors = flat.reshape(*mask.shape, flat.shape[1])
-        start = self._start_state(len(inputs), vectors)
+        if state_rows is None:
+            state_rows = torch.arange(len(inputs), device=vectors.device)
+        start = self._start_state(state_rows, vectors)
         output = self.contextualize(vectors, mask, start)
-        self._keep_state(output.state)
+        self._keep_state(output.state, state_rows)
         return {"activations": output.layers, "mask": mask.long()}
 
     def _check_inputs(self, inputs: Tensor) -> None:
@@ -223,15 +232,17 @@ class ElmoBiLm(FileBiLm):
         is_stateful = getattr(self._elmo_lstm, "stateful", True)
         return self.state_mode if is_stateful else "zero"
 
-    def _start_state(self, n_rows: int, like: Tensor) -> LstmState | None:
+    def _start_state(self, rows: Tensor, like: Tensor) -> LstmState | None:
         if self._mode() == "zero":
             return None
         if self._mode() == "warm":
             h, c = (part.to(like) for part in self._fixed_warm_state())
-            return h[:, None].repeat(1, n_rows, 1), c[:, None].repeat(1, n_rows, 1)
+            return h[:, None].repeat(1, len(rows), 1), c[:, None].repeat(
+                1, len(rows), 1
+            )
         if self._states is None:
             return None
-        h, c = (_first_rows(part.to(like), n_rows) for part in self._states)
+        h, c = (_with_rows(part.to(like), rows)[:, rows] for part in self._states)
         return h, c
 
     def _fixed_warm_state(self) -> LstmState:
@@ -248,19 +259,18 @@ class ElmoBiLm(FileBiLm):
                 self._warm_state = h.clone(), c.clone()
         return self._warm_state
 
-    def _keep_state(self, state: LstmState) -> None:
+    def _keep_state(self, state: LstmState, rows: Tensor) -> None:
         if self._mode() != "carry":
             return
         kept = []
         for number, part in enumerate(state):
             new = part.detach()
-            if self._states is not None:
-                old = self._states[number].to(new)
-                new = torch.cat([new, old[:, new.shape[1] :]], dim=1)
-            if new.is_inference():
-                with torch.inference_mode(False):
-                    new = new.clone()
-            kept.append(new)
+            old = new[:, :0] if self._states is None else self._states[number].to(new)
+            # A copy made here is no inference tensor, so that training may use it.
+            with torch.inference_mode(False):
+                whole = _with_rows(old, rows).clone()
+                whole[:, rows] = new
+            kept.append(whole)
         self._states = kept[0], kept[1]
 
     def _replicate_for_data_parallel(self) -> Any:
@@ -287,9 +297,9 @@ class ElmoBiLm(FileBiLm):
         return new
 
 
-def _first_rows(part: Tensor, n_rows: int) -> Tensor:
-    """Cut or pad with zeros. *Shape:* ``(L, rows, ...)`` -> ``(L, n_rows, ...)``."""
-    missing = n_rows - part.shape[1]
-    if missing <= 0:
-        return part[:, :n_rows]
-    return nn.functional.pad(part, (0, 0, 0, missing))
+def _with_rows(part: Tensor, rows: Tensor) -> Tensor:
+    """Add rows of zeros until `rows` are there. ``(L, n, ...)`` -> ``(L, m, ...)``."""
+    if len(rows) == 0:
+        return part
+    missing = int(rows.max()) + 1 - part.shape[1]
+    return nn.functional.pad(part, (0, 0, 0, max(missing, 0)))

@@ -21,6 +21,7 @@ __all__ = ["DEFAULT_BATCH_SIZE", "ElmoEmbedder"]
 
 FloatArray = npt.NDArray[np.float32]
 DEFAULT_BATCH_SIZE = 64
+TOKENS_AT_ONCE = 4096
 
 
 class ElmoEmbedder:
@@ -91,13 +92,25 @@ class ElmoEmbedder:
         mask : Tensor
             *Shape:* ``(B, T)``, int64.
         """
+        layers = self._run(batch)
+        lengths = torch.tensor([len(sentence) for sentence in batch])
+        mask = (torch.arange(layers.shape[2]) < lengths[:, None]).to(layers.device)
+        return layers * mask[:, None, :, None], mask.long()
+
+    def _run(
+        self, batch: Sequence[Sequence[str]], state_rows: Tensor | None = None
+    ) -> Tensor:
+        """Return all layers without ``<S>``; ``</S>`` may stand in the padding.
+
+        *Shape:* ``(B, L + 1, T, D)``.
+        """
         device = self.elmo_bilm._token_embedder._char_embedding_weights.device
-        ids = self.batch_to_ids(batch).to(device)
+        if state_rows is not None:
+            state_rows = state_rows.to(device)
         with torch.no_grad():
-            output = self.elmo_bilm(ids)
-        mask = output["mask"][:, 2:]
-        layers = torch.stack(output["activations"], dim=1)[:, :, 1:-1]
-        return layers * mask[:, None, :, None], mask
+            ids = self.batch_to_ids(batch).to(device)
+            output = self.elmo_bilm(ids, state_rows=state_rows)
+        return torch.stack(output["activations"], dim=1)[:, :, 1:-1]
 
     def embed_sentence(self, sentence: Sequence[str]) -> FloatArray:
         """Embed one sentence.
@@ -114,7 +127,10 @@ class ElmoEmbedder:
         return self.embed_batch([sentence])[0]
 
     def embed_batch(self, batch: Sequence[Sequence[str]]) -> list[FloatArray]:
-        """Embed sentences in one pass of the model, whatever their number.
+        """Embed sentences that each carry on a row of the state.
+
+        Sentences of like length run through the model together, some at a time, so
+        that the memory is bounded by the result; the numbers do not depend on that.
 
         Parameters
         ----------
@@ -129,13 +145,13 @@ class ElmoEmbedder:
             bilm = self.elmo_bilm
             shape = (bilm.num_layers, 0, bilm.get_output_dim())
             return [np.zeros(shape, dtype=np.float32) for _ in batch]
-        activations, mask = self.batch_to_embeddings(batch)
-        lengths = mask.sum(dim=1).tolist()
-        rows = activations.cpu().numpy()
-        # Copies: a view would keep the padded batch in memory.
-        return [
-            row[:, :length].copy() for row, length in zip(rows, lengths, strict=True)
-        ]
+        vectors: list[FloatArray | None] = [None] * len(batch)
+        for rows in _groups_of_like_length([len(sentence) for sentence in batch]):
+            layers = self._run([batch[row] for row in rows], torch.tensor(rows))
+            for row, padded in zip(rows, layers.cpu().numpy(), strict=True):
+                # A copy: a view would keep the padded group in memory.
+                vectors[row] = padded[:, : len(batch[row])].copy()
+        return [row_vectors for row_vectors in vectors if row_vectors is not None]
 
     def embed_sentences(
         self,
@@ -223,3 +239,17 @@ class ElmoEmbedder:
                 dtype=dtype,
                 on_sentence=bar.update,
             )
+
+
+def _groups_of_like_length(lengths: Sequence[int]) -> Iterator[list[int]]:
+    """Part the rows of a batch so that each group is small with its padding."""
+    group: list[int] = []
+    longest = 0
+    for row in sorted(range(len(lengths)), key=lengths.__getitem__):
+        longest = max(longest, lengths[row])
+        if group and longest * (len(group) + 1) > TOKENS_AT_ONCE:
+            yield group
+            group = []
+        group.append(row)
+    if group:
+        yield group
