@@ -15,6 +15,7 @@ from sklearn_elmo.store.locks import lock
 USAGE_FILE = "usage.json"
 
 _SAVE_INTERVAL_S = 0.25
+_LOCK_TIMEOUT_S = 0.2
 
 logger = logging.getLogger(__name__)
 
@@ -34,23 +35,23 @@ class Usage:
             self._hits += hits
             self._misses += misses
             if misses or time.monotonic() - self._saved_at > _SAVE_INTERVAL_S:
-                self._save()
+                self._save(_LOCK_TIMEOUT_S if misses else 0)
 
     def total(self) -> tuple[int, int]:
         """Tell hits and misses of all processes so far."""
         with self._lock:
-            self._save()
+            self._save(_LOCK_TIMEOUT_S)
             hits, misses = self._read()
             return hits + self._hits, misses + self._misses
 
-    def _save(self) -> None:
-        """Add to the folder's counts, unless another process is doing so now."""
+    def _save(self, timeout_s: float) -> None:
+        """Add to the folder's counts, unless another process keeps doing so."""
         if not self._hits + self._misses:
             return
         temporary = self._folder / f".{uuid.uuid4().hex}{TEMPORARY_SUFFIX}"
         try:
             with ExitStack() as held:
-                if not lock(held, self._folder, "usage"):
+                if not lock(held, self._folder, "usage", timeout_s):
                     return
                 hits, misses = self._read()
                 counts = {"hits": hits + self._hits, "misses": misses + self._misses}
