@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 from scipy.optimize import check_grad, minimize
 from scipy.sparse import csr_array
+from scipy.special import softmax
 
 from sklearn_elmo import layer_weights
 from sklearn_elmo.errors import InvalidParameterError
@@ -104,6 +105,45 @@ def test_gradient_vanishes_where_it_stops(kind, monkeypatch):
     pooled = make_pooled()
     learn_layer_weights(pooled, make_target(kind, pooled[:, 1]))
     assert np.abs(found[0].jac).max() < 1e-2
+
+
+def test_learning_is_not_caught_in_a_poor_optimum(monkeypatch):
+    """Beginning at a layer must not lead to a lower loss than was found."""
+    seen = []
+
+    def spy(function, start, **options):
+        found = minimize(function, start, **options)
+        seen.append((function, found))
+        return found
+
+    monkeypatch.setattr(layer_weights, "minimize", spy)
+    for seed in range(4):
+        # Layers hold much the same, each in coordinates of its own, and the lowest
+        # is the largest; the labels are made from the top.
+        rng = np.random.default_rng(seed)
+        layers = rng.normal(size=(200, 1, 6)) + 0.4 * rng.normal(
+            size=(200, N_LAYERS, 6)
+        )
+        for layer in (0, 1):
+            rotation = np.linalg.qr(rng.normal(size=(6, 6)))[0]
+            layers[:, layer] = layers[:, layer] @ rotation
+        layers[:, 0] *= 1.5
+        pooled = layers.astype(np.float32)
+        seen.clear()
+        learned = learn_layer_weights(pooled, pooled[:, 2, 0] > 0)
+        function = seen[0][0]
+        n_parameters = len(seen[0][1].x)
+        # What was returned: the run that led to these weights.
+        loss = next(
+            found.fun
+            for _, found in seen
+            if np.allclose(softmax(found.x[:N_LAYERS]), learned.weights)
+        )
+        for layer in range(N_LAYERS):
+            start = np.zeros(n_parameters)
+            start[layer], start[N_LAYERS] = 3.0, 1.0
+            other = minimize(function, start, jac=True, method="L-BFGS-B")
+            assert loss < other.fun + 1e-3
 
 
 @pytest.mark.parametrize("kind", KINDS)
