@@ -213,7 +213,13 @@ except ImportError as error:
 def test_old_code_runs_where_no_allennlp_is(tiny_model: Path) -> None:
     files = [str(tiny_model / "options.json"), str(tiny_model / "weights.hdf5")]
     command = [sys.executable, "-W", "error", "-c", OLD_CODE, *files]
-    answer = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    answer = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd=Path(__file__).parents[1],
+    )
     assert answer.stdout.strip() == "done", answer.stderr
 
 

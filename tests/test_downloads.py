@@ -24,6 +24,7 @@ from sklearn_elmo.errors import (
     ModelNotFetchedError,
 )
 
+ROOT = Path(__file__).parents[1]
 QUICK = TransferSettings(timeout_s=0.5, attempts=3, pause_s=0.01, lock_timeout_s=20)
 WEIGHTS = b"\x89HDF\r\n\x1a\n" + bytes(range(256)) * 4000  # 1 MB
 OPTIONS = b'{"lstm": {}, "char_cnn": {}}'
@@ -421,7 +422,8 @@ def test_two_processes_fetch_a_file_once(server: Server) -> None:
     server.behaviours["/x.bin"] = slow
     command = [sys.executable, "-c", FETCH_IN_ANOTHER_PROCESS, f"{server.url}/x.bin"]
     processes = [
-        subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)
+        subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+        for _ in range(3)
     ]
     answers = [process.communicate(timeout=60)[0].strip() for process in processes]
     assert answers == ["True"] * 3
@@ -447,7 +449,7 @@ def test_a_killed_fetch_neither_blocks_the_next_nor_loses_what_came(
     server.files["/x.bin"] = b"x" * 200_000
     server.behaviours["/x.bin"] = trickle
     command = [sys.executable, "-c", FETCH_IN_ANOTHER_PROCESS, url]
-    with subprocess.Popen(command) as process:
+    with subprocess.Popen(command, cwd=ROOT) as process:
         deadline = time.monotonic() + 20
         while not (parts := list(downloads.home_folder().rglob("*.part"))):
             assert time.monotonic() < deadline

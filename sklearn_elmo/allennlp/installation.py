@@ -23,7 +23,6 @@ _NAMES: dict[str, dict[str, tuple[str, str]]] = {
     },
     "allennlp.modules.token_embedders": {
         "ElmoTokenEmbedder": (f"{_HERE}.token_embedder", "ElmoTokenEmbedder"),
-        "Embedding": (f"{_HERE}.config", "WordEmbedder"),
     },
     "allennlp.modules.token_embedders.elmo_token_embedder": {
         "ElmoTokenEmbedder": (f"{_HERE}.token_embedder", "ElmoTokenEmbedder"),
@@ -40,7 +39,6 @@ _NAMES: dict[str, dict[str, tuple[str, str]]] = {
             f"{_HERE}.indexers",
             "ELMoTokenCharactersIndexer",
         ),
-        "SingleIdTokenIndexer": (f"{_HERE}.indexers", "SingleIdTokenIndexer"),
     },
     "allennlp.data.token_indexers.elmo_indexer": {
         "ELMoTokenCharactersIndexer": (
