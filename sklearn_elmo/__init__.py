@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sklearn_elmo import models
-    from sklearn_elmo.vectorizer import ElmoTokenVectorizer, ElmoVectorizer
+    from sklearn_elmo.token_vectorizer import ElmoTokenVectorizer
+    from sklearn_elmo.vectorizer import ElmoVectorizer
 
 __all__ = ["ElmoTokenVectorizer", "ElmoVectorizer", "models"]
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "ElmoTokenVectorizer": "sklearn_elmo.vectorizer",
+    "ElmoTokenVectorizer": "sklearn_elmo.token_vectorizer",
     "ElmoVectorizer": "sklearn_elmo.vectorizer",
 }
 _MODULES = {"models"}

@@ -119,16 +119,20 @@ class Reader:
             def compute(positions: Sequence[int]) -> Mapping[str, FloatArray]:
                 return _as_fields(_reduce_vectors([vectors[p] for p in positions]))
 
-        if reductions:
-            width = self.model.options.output_dim
-            found = self.store.recipe(self._recipe("reductions")).get_or_compute(
-                [text_key(text) for text in texts],
-                {_field(name, layer): width for name in reductions for layer in layers},
-                compute,
-            )
-            for name in reductions:
-                columns = [found[_field(name, layer)] for layer in layers]
-                results[name] = np.stack(columns, axis=1)
+        # Also when only weighted sums are wanted: other poolings will find the rest.
+        width = self.model.options.output_dim
+        found = self.store.recipe(self._recipe("reductions")).get_or_compute(
+            [text_key(text) for text in texts],
+            {
+                _field(name, layer): width
+                for name in reductions or _STORED[:1]
+                for layer in layers
+            },
+            compute,
+        )
+        for name in reductions:
+            columns = [found[_field(name, layer)] for layer in layers]
+            results[name] = np.stack(columns, axis=1)
         return results
 
     def token_layers(

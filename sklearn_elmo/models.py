@@ -17,7 +17,11 @@ from sklearn_elmo.bilm.layout import WeightLayout
 from sklearn_elmo.bilm.locations import ModelSource, find_files
 from sklearn_elmo.bilm.weights import ModelFiles, read_model, read_options
 from sklearn_elmo.downloads import REGISTRY, fetch
-from sklearn_elmo.errors import InvalidParameterError, ModelFileError
+from sklearn_elmo.errors import (
+    InvalidParameterError,
+    ModelFileError,
+    ModelMismatchError,
+)
 
 if TYPE_CHECKING:
     from sklearn_elmo.bilm.encoder import Encoder
@@ -177,6 +181,12 @@ class LoadedModel:
             if key not in self._encoders:
                 files = self._files or read_model(self._location)
                 self._files = None
+                if files.digest != self.digest:
+                    message = (
+                        f"The files of the model {self.source!r} have changed since "
+                        "they were first read. Fit again."
+                    )
+                    raise ModelMismatchError(message)
                 model = BiLm.from_arrays(files.options, files.arrays).eval()
                 self._encoders[key] = Encoder(model.to(device), precision)
             return self._encoders[key]
@@ -262,14 +272,21 @@ def _locate(name_or_path: ModelSource) -> ModelSource:
     return name_or_path
 
 
-def _identify(path: Path) -> tuple[str, int, int]:
+def _identify(path: Path) -> tuple[str, int, int, int, int]:
     """Return what changes when a file is replaced."""
     try:
         status = path.stat()
     except OSError as error:
         message = f"The model file {str(path)!r} cannot be read: {error.strerror}."
         raise ModelFileError(message) from error
-    return str(path.resolve()), status.st_size, status.st_mtime_ns
+    # Size and time alone can be kept by a copy; the time of change can't.
+    return (
+        str(path.resolve()),
+        status.st_size,
+        status.st_ino,
+        status.st_mtime_ns,
+        status.st_ctime_ns,
+    )
 
 
 def _forget_models() -> None:

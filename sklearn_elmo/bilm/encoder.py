@@ -100,7 +100,7 @@ class Encoder:
                 for direction in ("forward", "backward")
             }
         self._start_lock = threading.Lock()
-        self._starts: dict[tuple[Direction, StartState], list[_RowState]] = {}
+        self._starts: dict[tuple[Direction, StartState, int], list[_RowState]] = {}
 
     def windows(
         self,
@@ -134,8 +134,8 @@ class Encoder:
             if n_layers == 0:
                 return
             texts = [text[::-1] for text in texts]
-        starts = self._start_states(direction, state) if n_layers else []
-        states = [start.repeat(len(texts)) for start in starts[:n_layers]]
+        starts = self._start_states(direction, state, n_layers) if n_layers else []
+        states = [start.repeat(len(texts)) for start in starts]
         yield from self._read(texts, direction, states, window_tokens)
 
     def warm_state(self) -> tuple[Tensor, Tensor]:
@@ -161,20 +161,21 @@ class Encoder:
         return h, c
 
     def _start_states(
-        self, direction: Direction, state: StartState
+        self, direction: Direction, state: StartState, n_layers: int
     ) -> list["_RowState"]:
         """Return the state before a text's first word, one a layer, for one row."""
         with self._start_lock:
-            if (direction, state) not in self._starts:
+            key = (direction, state, n_layers)
+            if key not in self._starts:
                 first, _ = _boundaries(direction)
                 states = (
                     self._zero_states(direction)
                     if state == "zero"
                     else self._warm_states(direction)
-                )
+                )[:n_layers]
                 self._read_to_the_end([first], direction, states)
-                self._starts[direction, state] = states
-            return self._starts[direction, state]
+                self._starts[key] = states
+            return self._starts[key]
 
     def _zero_states(self, direction: Direction) -> list["_RowState"]:
         return [layer.zero_state(1, self.device) for layer in self._cells[direction]]

@@ -225,7 +225,6 @@ class BiLstm(nn.Module):
         reversed_positions = torch.where(
             is_token, lengths[order, None] - 1 - positions, positions
         )
-        padding = ~is_token.t().unsqueeze(-1)  # (T, B, 1)
         sorted_inputs = inputs[order]
         rows = torch.arange(len(order), device=inputs.device)[:, None]
 
@@ -242,9 +241,7 @@ class BiLstm(nn.Module):
                 None if state is None else _half_states(state, half, order),
                 active_rows,
             )
-            # With skip connections an ended row would put out its padded input.
-            masked = [output.masked_fill(padding, 0.0) for output in outputs]
-            batch_first = [output.transpose(0, 1) for output in masked]
+            batch_first = [output.transpose(0, 1) for output in outputs]
             if direction == "backward":
                 batch_first = [
                     output[rows, reversed_positions] for output in batch_first

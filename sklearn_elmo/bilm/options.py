@@ -11,8 +11,9 @@ from sklearn_elmo.errors import ModelFileError
 __all__ = ["BiLmOptions"]
 
 _MISSING = object()
-# No model comes near it; a larger number can only be damage.
+# No model comes near these; larger numbers can only be damage.
 _MOST_LAYERS = 100
+_MOST_CHARACTERS = 10_000
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ class BiLmOptions:
                 "char_cnn", "activation", choices=("relu", "tanh")
             ),
             max_characters=reader.integer(
-                "char_cnn", "max_characters_per_token", least=3
+                "char_cnn", "max_characters_per_token", least=3, most=_MOST_CHARACTERS
             ),
             n_characters=reader.choice(
                 "char_cnn", "n_characters", choices=(262, 261), default=262
