@@ -27,7 +27,8 @@ NEWS_TIMEOUT_S = 300.0  # to wait for others that publish nothing
 
 _CLAIM_PREFIX = "claim-"
 _CHOOSING_TIMEOUT_S = 10.0
-_LEAST_CLAIM = 128  # texts; fewer make poor batches
+_LEAST_CLAIM = 128  # texts; fewer make poor batches ...
+_LONGEST_CLAIM_S = 30.0  # ... but others wait for it, and it is lost with the process
 _POLL_S = 0.02
 
 logger = logging.getLogger(__name__)
@@ -58,7 +59,9 @@ def share_out(
             mine = _claim(held, view, keys, missing)
             to_do = read(mine)
             if len(to_do):
+                start = time.monotonic()
                 compute(to_do)
+                view.seconds_per_text = (time.monotonic() - start) / len(to_do)
         others = np.ones(len(keys), bool)
         others[mine] = False
         left = read(missing[others[missing]])
@@ -76,7 +79,6 @@ def _claim(
 ) -> Integers:
     """Claim the first positions that nobody has claimed, until `held` closes.
 
-    Claims shrink with what is left, so that all processes end at about the same time.
     Where nothing can be claimed, everything is this process's own work.
     """
     if not view.sharing:
@@ -88,7 +90,7 @@ def _claim(
             claims = KeyIndex()
             claims.add(0, _claimed_by_others(view.folder))
             free = missing[claims.find(keys[missing])[0] < 0]
-            mine = free[: max(_LEAST_CLAIM, len(missing) // 4)]
+            mine = free[: _fair_share(len(missing), view.seconds_per_text)]
             if len(mine):
                 name = _CLAIM_PREFIX + uuid.uuid4().hex
                 path = view.folder / LOCK_FOLDER / name
@@ -99,6 +101,17 @@ def _claim(
     except OSError as error:
         logger.info("Going on without locks in %s: %s", view.folder, error)
         return missing
+
+
+def _fair_share(n_missing: int, seconds_per_text: float | None) -> int:
+    """Choose how much to claim at once.
+
+    It shrinks with what is left, so that all processes end at about the same time.
+    """
+    if seconds_per_text is None:
+        return _LEAST_CLAIM
+    n_in_time = int(_LONGEST_CLAIM_S / max(seconds_per_text, 1e-9))
+    return max(1, min(n_in_time, max(_LEAST_CLAIM, n_missing // 4)))
 
 
 def _claimed_by_others(folder: Path) -> Words:

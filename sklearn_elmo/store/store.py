@@ -3,7 +3,7 @@
 import numbers
 import os
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,12 @@ from sklearn_elmo.errors import InvalidParameterError, StoreError
 from sklearn_elmo.store import upkeep
 from sklearn_elmo.store.export import as_token_lists, export_texts, has_one_row_of_each
 from sklearn_elmo.store.folder import RecipeFolder
+from sklearn_elmo.store.locks import lock
 from sklearn_elmo.store.recipe import Recipe
 from sklearn_elmo.store.segment import Damage, damage_of
 from sklearn_elmo.store.view import view_of
+
+_UPKEEP_TIMEOUT_S = 60.0
 
 
 class EmbeddingStore:
@@ -120,15 +123,31 @@ class EmbeddingStore:
         return damages
 
     def compact(self) -> None:
-        """Merge small files; drop copies, superseded records and damaged files."""
-        for folder in self._recipe_folders():
-            recipe = Recipe.read(folder)
-            upkeep.compact(folder, self.dtype if recipe is None else recipe.dtype)
+        """Merge small files; drop copies, superseded records and damaged files.
+
+        Writing does as much as keeps the number of files small; this does all.
+
+        Raises
+        ------
+        StoreError
+            If another process has been doing the same for a minute.
+        OSError
+            If the folder cannot be written.
+        """
+        with ExitStack() as held:
+            folders = self._recipe_folders()
+            if folders and not lock(held, self._folder(), "upkeep", _UPKEEP_TIMEOUT_S):
+                message = f"Another process is tending {self._folder()}. Try again."
+                raise StoreError(message)
+            for folder in folders:
+                recipe = Recipe.read(folder)
+                upkeep.compact(folder, self.dtype if recipe is None else recipe.dtype)
 
     def clear(self) -> None:
         """Remove all that this version of the package has stored."""
         for folder in self._recipe_folders():
             upkeep.remove(folder)
+        upkeep.remove_locks(self._folder())
 
     def export(
         self,
@@ -226,14 +245,14 @@ def _describe(folder: Path) -> dict[str, Any]:
     view.refresh()
     recipe = Recipe.read(folder)
     hits, misses = view.usage.total()
-    paths = upkeep.segment_paths(folder)
+    sizes = upkeep.segment_sizes(folder)
     return {
         "folder": folder.name,
         "dtype": None if recipe is None else recipe.dtype,
         "description": None if recipe is None else recipe.description,
         "entries": view.count(),
-        "bytes": sum(path.stat().st_size for path in paths),
-        "segments": len(paths),
+        "bytes": sum(sizes),
+        "segments": len(sizes),
         "hits": hits,
         "misses": misses,
     }

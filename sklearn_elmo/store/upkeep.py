@@ -98,7 +98,7 @@ def merge(paths: Sequence[Path], dtype: str, seen: set[bytes] | None = None) -> 
     for path in paths:
         try:
             records, whole = _load(path)
-        except SegmentDamagedError:
+        except (SegmentDamagedError, SegmentNewerError):  # it was neither before
             damaged.add(path)
             continue
         if not whole.all():
@@ -128,12 +128,21 @@ def quarantine(path: Path) -> None:
 
 def remove(folder: Path) -> None:
     """Remove a recipe's folder, but for files that are not ours."""
-    for path in (folder / QUARANTINE, folder / LOCK_FOLDER, folder):
+    remove_locks(folder)
+    for path in (folder / QUARANTINE, folder):
         for entry in entries_of(path):
-            if path != folder or _OWN_FILE.fullmatch(entry.name):
+            if _OWN_FILE.fullmatch(entry.name):
                 Path(entry.path).unlink(missing_ok=True)
         with suppress(OSError):  # somebody else's file, or a new one
             path.rmdir()
+
+
+def remove_locks(folder: Path) -> None:
+    """Remove the lock files of a folder; a process that holds one goes on."""
+    for entry in entries_of(folder / LOCK_FOLDER):
+        Path(entry.path).unlink(missing_ok=True)
+    with suppress(OSError):
+        (folder / LOCK_FOLDER).rmdir()
 
 
 def segment_paths(folder: Path) -> list[Path]:
@@ -143,6 +152,15 @@ def segment_paths(folder: Path) -> list[Path]:
         for entry in entries_of(folder)
         if SEGMENT_NAME.fullmatch(entry.name)
     )
+
+
+def segment_sizes(folder: Path) -> list[int]:
+    """List the sizes in bytes of the segments of a folder."""
+    sizes = []
+    for path in segment_paths(folder):
+        with suppress(FileNotFoundError):  # merged or evicted just now
+            sizes.append(path.stat().st_size)
+    return sizes
 
 
 def recipe_folders(store: Path) -> list[Path]:

@@ -46,7 +46,8 @@ class FolderView:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.sharing = True  # until a lock has timed out
+        self.sharing = True  # until a claim has been kept too long
+        self.seconds_per_text: float | None = None  # of the last computation
         self.usage = Usage(folder)
         self._lock = threading.RLock()
         self._segments: dict[int, Segment] = {}
