@@ -159,6 +159,12 @@ def _encode_target(y: Any, n_texts: int) -> tuple[FloatArray, Any]:
 
 
 def _kind_of_target(labels: npt.NDArray[Any]) -> str:
+    if labels.ndim == 0:
+        message = (
+            f"y is {repr(labels.item())[:40]}; layer_mix='learned' needs an array of "
+            "labels, one for each text."
+        )
+        raise InvalidParameterError(message)
     try:
         # A cast comes before its check for NaN.
         with np.errstate(invalid="ignore"):
