@@ -16,6 +16,7 @@ PACKAGE = Path(__file__).parents[1] / "sklearn_elmo"
 # From the ground up. A part may import from lower levels only, and from itself.
 LEVELS = [
     ["errors"],
+    ["outputs"],
     ["bilm", "text", "store", "downloads", "pooling"],
     ["models"],
     ["engine"],
@@ -43,6 +44,7 @@ NO_TORCH_IN_BILM = {"options.py", "characters.py", "weights.py", "layout.py"}
 HEAVY = {"torch", "sklearn", "pandas", "polars", "h5py", "scipy", "nltk"}
 MAY_USE = {
     "errors": set(),
+    "outputs": set(),
     "bilm": {"torch", "h5py"},
     "text": {"nltk"},
     "store": {"h5py"},

@@ -14,12 +14,12 @@ import pytest
 
 from sklearn_elmo import cli
 from sklearn_elmo.cli import main
-from sklearn_elmo.cli.output import replacing
 from sklearn_elmo.errors import (
     ModelFileError,
     OutputFileError,
     UnusedParameterWarning,
 )
+from sklearn_elmo.outputs import replacing
 
 PYTHON_M = [sys.executable, "-m", "sklearn_elmo"]
 

@@ -1,12 +1,11 @@
 """Model files: reading them with every check, writing them."""
 
-import contextlib
 import hashlib
+import io
 import json
 import math
 import os
-import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +17,7 @@ from sklearn_elmo.bilm.layout import WeightLayout
 from sklearn_elmo.bilm.locations import ModelSource, OpenFile, open_files
 from sklearn_elmo.bilm.options import BiLmOptions
 from sklearn_elmo.errors import ModelFileError
+from sklearn_elmo.outputs import replacing
 
 if TYPE_CHECKING:
     import h5py
@@ -115,11 +115,15 @@ def write_model(
     stored = _as_stored(options, arrays, dtype)
     folder = Path(folder).expanduser()
     folder.mkdir(parents=True, exist_ok=True)
-    with _replacing(folder / "weights.hdf5") as path, h5py.File(path, "w") as file:
+    # In memory first: HDF5 crashes the process when it cannot write to a full disk.
+    image = io.BytesIO()
+    with h5py.File(image, "w") as file:
         for name, array in stored.items():
             file.create_dataset(name, data=array, fletcher32=True)
         file.attrs[_CHECKSUM] = _checksum(stored)
-    with _replacing(folder / "options.json") as path:
+    with replacing(folder / "weights.hdf5") as path:
+        path.write_bytes(image.getbuffer())
+    with replacing(folder / "options.json") as path:
         text = json.dumps(options.to_dict(), indent=2) + "\n"
         path.write_text(text, encoding="utf-8")
 
@@ -302,20 +306,3 @@ def _describe(source: ModelSource) -> str:
     if isinstance(source, tuple | list):
         return " + ".join(str(part) for part in source)
     return str(source)
-
-
-@contextlib.contextmanager
-def _replacing(target: Path) -> Iterator[Path]:
-    """Give a temporary path beside the target that replaces it when all went well."""
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
