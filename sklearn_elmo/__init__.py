@@ -9,25 +9,49 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sklearn_elmo import models
+    from sklearn_elmo.allennlp.embedder import ElmoEmbedder
+    from sklearn_elmo.allennlp.indexers import batch_to_ids
+    from sklearn_elmo.allennlp.module import Elmo
+    from sklearn_elmo.allennlp.scalar_mix import ScalarMix
+    from sklearn_elmo.allennlp.token_embedder import ElmoTokenEmbedder
+    from sklearn_elmo.store import EmbeddingStore
     from sklearn_elmo.token_vectorizer import ElmoTokenVectorizer
     from sklearn_elmo.vectorizer import ElmoVectorizer
+    from sklearn_elmo.word_vectors import WordVectorVectorizer
 
-__all__ = ["ElmoTokenVectorizer", "ElmoVectorizer", "models"]
+__all__ = [
+    "Elmo",
+    "ElmoEmbedder",
+    "ElmoTokenEmbedder",
+    "ElmoTokenVectorizer",
+    "ElmoVectorizer",
+    "EmbeddingStore",
+    "ScalarMix",
+    "WordVectorVectorizer",
+    "batch_to_ids",
+    "models",
+]
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Elmo": "sklearn_elmo.allennlp.module",
+    "ElmoEmbedder": "sklearn_elmo.allennlp.embedder",
+    "ElmoTokenEmbedder": "sklearn_elmo.allennlp.token_embedder",
     "ElmoTokenVectorizer": "sklearn_elmo.token_vectorizer",
     "ElmoVectorizer": "sklearn_elmo.vectorizer",
+    "EmbeddingStore": "sklearn_elmo.store",
+    "ScalarMix": "sklearn_elmo.allennlp.scalar_mix",
+    "WordVectorVectorizer": "sklearn_elmo.word_vectors",
+    "batch_to_ids": "sklearn_elmo.allennlp.indexers",
 }
-_MODULES = {"models"}
 
 
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
         return getattr(importlib.import_module(_HOMES[name]), name)
-    if name in _MODULES:
-        return importlib.import_module(f"sklearn_elmo.{name}")
+    if name == "models":
+        return importlib.import_module("sklearn_elmo.models")
     message = f"module 'sklearn_elmo' has no attribute {name!r}"
     raise AttributeError(message)
 

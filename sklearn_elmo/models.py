@@ -36,6 +36,7 @@ __all__ = [
     "fetch",
     "list_models",
     "load",
+    "locate",
     "open_model",
     "resolve_device",
 ]
@@ -98,7 +99,7 @@ def describe(name_or_path: ModelSource) -> dict[str, Any]:
         }
         if downloads.fetched_folder(entry.name) is None:
             return description
-    location = _locate(name_or_path)
+    location = locate(name_or_path)
     paths = find_files(location)
     options = read_options(location)
     shapes = WeightLayout(options).shapes().values()
@@ -136,7 +137,7 @@ def load(name_or_path: ModelSource = DEFAULT_MODEL, device: str = "cpu") -> "BiL
     """
     from sklearn_elmo.bilm.model import BiLm
 
-    files = read_model(_locate(name_or_path))
+    files = read_model(locate(name_or_path))
     model = BiLm.from_arrays(files.options, files.arrays).eval()
     return model.to(resolve_device(device))
 
@@ -211,7 +212,7 @@ def open_model(name_or_path: ModelSource) -> LoadedModel:
     ModelFileError, ModelNotFetchedError
         As `load`.
     """
-    location = _locate(name_or_path)
+    location = locate(name_or_path)
     identity = tuple(_identify(path) for path in find_files(location))
     with _models_lock:
         if identity not in _models:
@@ -255,8 +256,14 @@ def resolve_device(device: str) -> str:
     return device
 
 
-def _locate(name_or_path: ModelSource) -> ModelSource:
-    """Turn a name into the folder where its files are; leave paths as they are."""
+def locate(name_or_path: ModelSource) -> ModelSource:
+    """Turn a name into the folder where its files are; leave paths as they are.
+
+    Raises
+    ------
+    ModelFileError, ModelNotFetchedError
+        As `load`.
+    """
     if not isinstance(name_or_path, str):
         return name_or_path
     if name_or_path == DEFAULT_MODEL:

@@ -5,7 +5,7 @@ import os
 from sklearn_elmo.bilm.weights import ModelFiles, read_model
 from sklearn_elmo.downloads import REGISTRY, fetch_url, is_url
 from sklearn_elmo.errors import InvalidParameterError
-from sklearn_elmo.models import DEFAULT_MODEL, _locate
+from sklearn_elmo.models import DEFAULT_MODEL, locate
 
 __all__ = ["DEFAULT_OPTIONS_FILE", "DEFAULT_WEIGHT_FILE", "FileName", "read_files"]
 
@@ -38,7 +38,7 @@ def read_files(
         The files are damaged or no ELMo.
     """
     if options_file is None and weight_file is None:
-        return read_model(_locate(DEFAULT_MODEL))
+        return read_model(locate(DEFAULT_MODEL))
     if options_file is None:
         message = (
             f"The weight file {weight_file!r} was given without an options file; give "
@@ -46,7 +46,7 @@ def read_files(
         )
         raise InvalidParameterError(message)
     if weight_file is None:
-        return read_model(_locate(_local(options_file)))
+        return read_model(locate(_local(options_file)))
     return read_model((_local(options_file), _local(weight_file)))
 
 
