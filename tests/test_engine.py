@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -42,8 +43,11 @@ class Readings:
 def readings(monkeypatch, tiny_model):
     """Count what is read from now on; the encoders' start states are made before."""
     for state in ("zero", "warm"):
-        vectorizer = ElmoVectorizer(str(tiny_model), state=state)
-        vectorizer.fit_transform(["to begin with"])
+        for layers in (0, 1, 2):
+            vectorizer = ElmoVectorizer(str(tiny_model), state=state, layers=layers)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # layer 0 has no state
+                vectorizer.fit_transform(["to begin with"])
     found = Readings()
     read, run = Encoder.windows, encoder_module._PreparedLayer.run
 
