@@ -7,13 +7,16 @@ import signal
 import stat
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sklearn_elmo.errors import OutputFileError
 
-__all__ = ["PatientFile", "check_place", "replacing", "signals_wait"]
+if TYPE_CHECKING:
+    import h5py
+
+__all__ = ["PatientFile", "check_place", "new_hdf5", "replacing", "signals_wait"]
 
 
 @contextlib.contextmanager
@@ -66,6 +69,37 @@ def check_place(final: Path) -> None:
             "permissions, or choose another one."
         )
         raise OutputFileError(message)
+
+
+@contextlib.contextmanager
+def new_hdf5(
+    target: str | os.PathLike[str],
+) -> "Iterator[tuple[h5py.File, Callable[[], None]]]":
+    """Open a new HDF5 file that gets the name `target` once it is complete.
+
+    Parameters
+    ----------
+    target : str or PathLike
+        As in `replacing`.
+
+    Yields
+    ------
+    file : h5py.File
+    check : callable
+        Raises the OSError of an earlier write, such as that of a full disk. Call it
+        now and then; it is called at the end in any case.
+
+    Raises
+    ------
+    OutputFileError
+        As `replacing`.
+    """
+    import h5py
+
+    with replacing(target) as temporary, PatientFile(temporary, "x+") as raw:
+        with h5py.File(raw, "w") as file:
+            yield file, raw.raise_failure
+        raw.raise_failure()
 
 
 class PatientFile(io.FileIO):

@@ -44,7 +44,7 @@ NO_TORCH_IN_BILM = {"options.py", "characters.py", "weights.py", "layout.py"}
 HEAVY = {"torch", "sklearn", "pandas", "polars", "h5py", "scipy", "nltk"}
 MAY_USE = {
     "errors": set(),
-    "outputs": set(),
+    "outputs": {"h5py"},
     "bilm": {"torch", "h5py"},
     "text": {"nltk"},
     "store": {"h5py"},

@@ -5,7 +5,6 @@ import hashlib
 import json
 import os
 import tempfile
-import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -20,6 +19,7 @@ from sklearn_elmo.errors import (
     SklearnElmoError,
     TextValueError,
 )
+from sklearn_elmo.outputs import new_hdf5
 from sklearn_elmo.text.containers import quote
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def write_vectors(
     output_path = Path(os.path.realpath(Path(output_path).expanduser()))
     with _spooled(lines) as spool:
         _check_sentences(_replay(spool), use_sentence_keys)
-        with _replacing(output_path) as file:
+        with _output_file(output_path) as (file, check):
             pending: deque[str] = deque()  # sentences read ahead of their vectors
             sentence_to_index: dict[str, str] = {}
             for index, layers in enumerate(embed(_token_lists(spool, pending))):
@@ -105,6 +105,7 @@ def write_vectors(
                 key = sentence if use_sentence_keys else str(index)
                 output = _LAYERS_TO_OUTPUT[output_format](layers)
                 file.create_dataset(key, data=np.ascontiguousarray(output, dtype))
+                check()
                 if not (forget_sentences or use_sentence_keys):
                     sentence_to_index[sentence] = key
                 on_sentence()
@@ -185,26 +186,17 @@ def _check_key(index: int, sentence: str, seen: set[bytes]) -> None:
 
 
 @contextlib.contextmanager
-def _replacing(path: Path) -> Iterator["h5py.File"]:
-    """Open a new HDF5 file that takes its name only once it is whole."""
-    import h5py
-
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
+def _output_file(path: Path) -> Iterator[tuple["h5py.File", Callable[[], None]]]:
+    """Open the output, whose folder is made; see `new_hdf5`."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with h5py.File(temporary, "x") as file:
-            yield file
-        with temporary.open("r+b") as written:
-            os.fsync(written.fileno())
-        temporary.replace(path)
+        with new_hdf5(path) as opened:
+            yield opened
     except SklearnElmoError:
         raise
     except OSError as error:
         message = f"{path} cannot be written ({error}). Choose another place."
         raise OutputFileError(message) from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
 
 
 def _write_json(file: "h5py.File", name: str, value: dict[str, str]) -> None:

@@ -3,9 +3,9 @@
     python tests/benchmarks/state.py DATA_FOLDER [MODEL]
 
 DATA_FOLDER has ``mr``, ``subj``, ``mpqa`` (``all.tsv.gz``) and ``trec``
-(``train.tsv.gz``, ``test.tsv``) with the columns label and text. Logistic regression on standardised
-features, all layers concatenated, mean over tokens; its strength is chosen inside the
-training part. Five folds, or TREC's own test set.
+(``train.tsv.gz``, ``test.tsv``) with the columns label and text. Logistic regression on
+standardised features, all layers concatenated, mean over tokens; its strength is chosen
+inside the training part. Five folds, or TREC's own test set.
 """
 
 import csv
