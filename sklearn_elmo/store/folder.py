@@ -268,7 +268,7 @@ class RecipeFolder:
         try:
             if is_as_written(path):
                 return
-            upkeep.merge([path], self.recipe.dtype)
+            upkeep.set_aside(path, self.recipe.dtype)
         except FileNotFoundError:  # another process has done it
             return
         except OSError as error:

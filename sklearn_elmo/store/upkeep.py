@@ -9,7 +9,7 @@ import os
 import re
 from bisect import bisect
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence, Set
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from sklearn_elmo.store.segment import (
     SegmentDamagedError,
     SegmentNewerError,
     Signature,
+    is_as_written,
     open_segment,
     read_records,
 )
@@ -65,7 +66,7 @@ def after_writing(
                 return
             _remove_leftovers(folder, now=written[-1].stat().st_mtime)
             for crowd in _crowds(folder):
-                merge(crowd, dtype)
+                merge(crowd, dtype, set(), set())
             if max_bytes is not None:
                 _evict(store, max_bytes, keep=set(written))
     except OSError as error:  # the records are safe; this can be done another time
@@ -74,26 +75,35 @@ def after_writing(
 
 def compact(folder: Path, dtype: str) -> None:
     """Merge the segments of a folder, and drop copies and superseded records."""
+    for path in segment_paths(folder):
+        if not _is_newer(path) and not is_as_written(path):
+            set_aside(path, dtype)
     groups = _by_signature(segment_paths(folder))
     seen: dict[Signature, set[bytes]] = {}
     for signature in sorted(groups, key=len, reverse=True):
         superseding = [keys for other, keys in seen.items() if signature < other]
         seen[signature] = set().union(*superseding)
         for batch in _batches(groups[signature]):
-            merge(batch, dtype, seen[signature])
+            merge(batch, dtype, seen[signature], set())
     for entry in entries_of(folder / QUARANTINE):
         Path(entry.path).unlink(missing_ok=True)
 
 
-def merge(paths: Sequence[Path], dtype: str, seen: set[bytes] | None = None) -> None:
+def set_aside(path: Path, dtype: str) -> None:
+    """Move a damaged segment out of the way, and write its whole records anew."""
+    merge([path], dtype, set(), {path})
+
+
+def merge(
+    paths: Sequence[Path], dtype: str, seen: set[bytes], known_damaged: Set[Path]
+) -> None:
     """Write the records of some segments anew, without those whose keys are in `seen`.
 
-    Keys that are met are added to `seen`. Damaged rows are left out, and the files that
-    have them are set aside.
+    Keys that are met are added to `seen`. Damaged rows are left out, and damaged files
+    are set aside.
     """
-    seen = set() if seen is None else seen
     parts: list[Records] = []
-    damaged: set[Path] = set()
+    damaged = set(known_damaged)
     n_left_out = 0
     for path in paths:
         try:
@@ -217,6 +227,16 @@ def _crowds(folder: Path) -> Iterator[list[Path]]:
         for crowd in _by_signature(paths).values():
             if len(crowd) >= _SEGMENTS_PER_CLASS:
                 yield from _batches(crowd)
+
+
+def _is_newer(path: Path) -> bool:
+    try:
+        open_segment(path)
+    except SegmentNewerError:
+        return True
+    except SegmentDamagedError:
+        return False
+    return False
 
 
 def _by_signature(paths: Sequence[Path]) -> dict[Signature, list[Path]]:

@@ -1,0 +1,89 @@
+"""``sklearn-elmo cache``."""
+
+import pytest
+from store_workers import recipe_of, request
+
+from sklearn_elmo.cli import main
+from sklearn_elmo.store import EmbeddingStore, trouble, view
+from sklearn_elmo.vectorizer import ElmoVectorizer
+
+
+@pytest.fixture(autouse=True)
+def fresh_process(monkeypatch):
+    """Forget what earlier tests have made this process know."""
+    monkeypatch.setattr(trouble, "_warned", set())
+    view.forget_all()
+
+
+@pytest.fixture
+def store(tmp_path):
+    store = EmbeddingStore(tmp_path / "store")
+    for first in range(0, 30, 10):
+        request(store, range(first, first + 10))
+    return store
+
+
+def test_info_tells_counts_and_recipes(store, capsys):
+    assert main(["cache", "info", str(store.path)]) == 0
+    out = capsys.readouterr().out
+    assert f"cache: {store.path}\n" in out
+    assert "entries: 30\n" in out
+    assert "model: test\n" in out
+
+
+def test_user_cache_is_the_default(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("SKLEARN_ELMO_HOME", str(tmp_path))
+    request(EmbeddingStore(tmp_path / "embeddings"), range(3))
+    assert main(["cache", "info"]) == 0
+    assert "entries: 3\n" in capsys.readouterr().out
+
+
+def test_verify_of_a_good_cache_says_nothing(store, capsys):
+    assert main(["cache", "verify", str(store.path)]) == 0
+    assert capsys.readouterr() == ("", "")
+
+
+def test_verify_names_damage_and_compact_mends_it(store, capsys):
+    path = sorted(recipe_of(store).path.glob("seg-*.h5"))[0]
+    path.write_bytes(path.read_bytes()[:-1])
+    assert main(["cache", "verify", str(store.path)]) == 1
+    out, err = capsys.readouterr()
+    assert str(path) in out
+    assert err.startswith("sklearn-elmo cache: error: 1 files are damaged")
+    assert main(["cache", "compact", str(store.path)]) == 0
+    assert main(["cache", "verify", str(store.path)]) == 0
+    assert store.info()["segments"] == 1
+
+
+def test_clear_removes_everything(store):
+    assert main(["cache", "clear", str(store.path)]) == 0
+    assert store.info()["entries"] == 0
+
+
+def test_action_is_needed(capsys):
+    assert main(["cache"]) == 2
+    assert "ACTION" in capsys.readouterr().err
+
+
+def test_fill_warms_the_cache_for_others(tiny_model, tmp_path, capsys):
+    (tmp_path / "texts.csv").write_text("id,text\n1,A cat sat .\n2,\n3,Dogs bark .\n")
+    cache = str(tmp_path / "store")
+    command = [
+        *("cache", "fill", str(tmp_path / "texts.csv"), "--column", "text"),
+        *("--cache", cache, "--model", str(tiny_model)),
+    ]
+    for _ in range(2):  # the second time there is nothing to do
+        assert main(command) == 0
+        assert EmbeddingStore(cache).info()["misses"] == 2
+    ElmoVectorizer(str(tiny_model), cache=cache, pooling="final").fit_transform(
+        ["Dogs bark ."]
+    )
+    assert EmbeddingStore(cache).info()["misses"] == 2
+    assert main([*command, "--float16"]) == 0
+    assert EmbeddingStore(cache).info()["misses"] == 4
+
+
+def test_fill_from_no_file(tiny_model, tmp_path, capsys):
+    command = ["cache", "fill", "nowhere.csv", "--model", str(tiny_model)]
+    assert main([*command, "--cache", str(tmp_path)]) == 1
+    assert "nowhere.csv" in capsys.readouterr().err
