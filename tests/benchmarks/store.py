@@ -81,6 +81,21 @@ def benchmark_hits(folder: Path, n_texts: int, width: int, dtype: str) -> None:
         )
 
 
+def benchmark_size(folder: Path) -> None:
+    """Store what the vectorizer does: 5 reductions of 3 layers."""
+    keys = make_keys(1000)
+    for width in (256, 1024):
+        fields = {f"{name}/{layer}": width for name in "abcde" for layer in range(3)}
+        rows = np.random.default_rng(0).standard_normal((len(keys), width))
+        for dtype in ("float32", "float16"):
+            store = EmbeddingStore(folder / f"size{width}{dtype}", dtype=dtype)
+            store.recipe({}).get_or_compute(
+                keys, fields, lambda some, f=fields, r=rows: dict.fromkeys(f, r[some])
+            )
+            n_bytes = store.info()["bytes"] / len(keys)
+            print(f"width {width}, 3 layers, {dtype}: {n_bytes:,.0f} bytes per text")
+
+
 def benchmark_lookup(folder: Path) -> None:
     keys = make_keys(100_000)
     recipe = EmbeddingStore(folder / "lookup").recipe({})
@@ -192,6 +207,7 @@ def main() -> None:
         for n_texts, width in ((40_000, 256), (10_000, 1024)):
             for dtype in ("float32", "float16"):
                 benchmark_hits(folder, n_texts, width, dtype)
+        benchmark_size(folder)
         benchmark_lookup(folder)
         benchmark_opening(folder)
         benchmark_sharing(folder)
