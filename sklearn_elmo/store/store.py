@@ -38,6 +38,13 @@ class EmbeddingStore:
         How numbers are kept. ``"float16"`` halves the folder and rounds to 11 bits;
         float32 is returned all the same. The two are kept apart.
 
+    Notes
+    -----
+    Workers with overlapping needs divide the work: processes, threads, joblib's and
+    Dask's workers alike. Safety needs only that the file system renames atomically;
+    dividing the work needs locks (flock) too, and goes without where there are none.
+    Tried on ext4 and tmpfs, not on NFS or object stores.
+
     Examples
     --------
     >>> from tempfile import TemporaryDirectory

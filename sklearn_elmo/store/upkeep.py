@@ -9,7 +9,7 @@ import os
 import re
 from bisect import bisect
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence, Set
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
@@ -95,7 +95,7 @@ def set_aside(path: Path, dtype: str) -> None:
 
 
 def merge(
-    paths: Sequence[Path], dtype: str, seen: set[bytes], known_damaged: Set[Path]
+    paths: Sequence[Path], dtype: str, seen: set[bytes], known_damaged: Collection[Path]
 ) -> None:
     """Write the records of some segments anew, without those whose keys are in `seen`.
 
@@ -235,7 +235,7 @@ def _is_newer(path: Path) -> bool:
     except SegmentNewerError:
         return True
     except SegmentDamagedError:
-        return False
+        pass
     return False
 
 
