@@ -1,9 +1,10 @@
 """What both vectorizers do alike: check, open the model, tokenise, name columns."""
 
+import math
 import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -40,6 +41,23 @@ class Idf(NamedTuple):
 
     table: dict[str, float]
     unseen: float
+
+    @classmethod
+    def of(cls, document_counts: Mapping[str, int], n_texts: int) -> Self:
+        """Weigh tokens as scikit-learn's ``TfidfTransformer(smooth_idf=True)``.
+
+        Parameters
+        ----------
+        document_counts : mapping of str to int
+            In how many texts each token occurs.
+        n_texts : int
+        """
+
+        def weight(count: int) -> float:
+            return math.log((1 + n_texts) / (1 + count)) + 1
+
+        table = {token: weight(count) for token, count in document_counts.items()}
+        return cls(table, unseen=weight(0))
 
     def weigh(self, tokens: Sequence[str]) -> list[float]:
         """Return the weight of each token."""

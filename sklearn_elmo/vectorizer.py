@@ -274,13 +274,7 @@ default="average"
         for _, token_lists in self._token_chunks(texts):
             for tokens in token_lists:
                 frequencies.update(set(tokens))
-        # As scikit-learn's TfidfTransformer(smooth_idf=True).
-        n_texts = 1 + len(texts)
-        table = {
-            token: float(np.log(n_texts / (1 + count)) + 1)
-            for token, count in frequencies.items()
-        }
-        return Idf(table, unseen=float(np.log(n_texts) + 1))
+        return Idf.of(frequencies, len(texts))
 
     def _transform_texts(self, setup: Setup, texts: list[Any]) -> FloatArray:
         rows = np.zeros((len(texts), self.n_features_out_), dtype=np.float32)

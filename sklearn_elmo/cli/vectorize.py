@@ -2,7 +2,6 @@
 
 import argparse
 import itertools
-import math
 import sys
 import time
 import warnings
@@ -25,6 +24,7 @@ from sklearn_elmo.errors import TextValueError
 if TYPE_CHECKING:
     from tqdm import tqdm
 
+    from sklearn_elmo.base import Idf
     from sklearn_elmo.vectorizer import ElmoVectorizer
 
 __all__ = ["add_parser", "run"]
@@ -285,10 +285,9 @@ def _as_numbers(labels: list[Any]) -> list[Any]:
     return labels
 
 
-def _count_tokens(
-    table: Table, arguments: argparse.Namespace
-) -> tuple[dict[str, float], float]:
-    """Learn ``idf_`` and ``idf_unseen_`` as `ElmoVectorizer.fit`, a piece at a time."""
+def _count_tokens(table: Table, arguments: argparse.Namespace) -> "Idf":
+    """Learn what tokens weigh as `ElmoVectorizer.fit`, a piece at a time."""
+    from sklearn_elmo.base import Idf
     from sklearn_elmo.text import tokenize_texts
 
     frequencies: Counter[str] = Counter()
@@ -303,10 +302,7 @@ def _count_tokens(
             frequencies.update(set(tokens or []))
         n_texts += len(texts)
 
-    def idf(frequency: int) -> float:
-        return math.log((1 + n_texts) / (1 + frequency)) + 1
-
-    return {token: idf(count) for token, count in frequencies.items()}, idf(0)
+    return Idf.of(frequencies, n_texts)
 
 
 def _make_vectorizer(model: Any, arguments: argparse.Namespace) -> "ElmoVectorizer":
