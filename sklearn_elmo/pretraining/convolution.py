@@ -1,0 +1,145 @@
+"""Convolutions over characters and their maximum, with a gradient of their own.
+
+The gradient of a maximum touches one position of a word, and short words have few
+positions: words are taken by length, a few at a time, so that everything stays in the
+processor's cache.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sklearn_elmo.bilm.characters import PADDING_ID
+
+__all__ = ["pooled_features"]
+
+_WORDS_AT_ONCE = 128
+
+
+def pooled_features(
+    character_ids: Tensor, embedding: Tensor, filters: list[Tensor], kind: torch.dtype
+) -> Tensor:
+    """Return the maximum of each filter over the positions of each word, no bias.
+
+    Parameters
+    ----------
+    character_ids : Tensor
+        All characters of the words. *Shape:* ``(U, max_characters)``, int64.
+    embedding : Tensor
+        *Shape:* ``(262, E)``.
+    filters : list of Tensor
+        *Shape:* ``(n, E, width)``.
+    kind : torch.dtype
+        Type of the products.
+
+    Returns
+    -------
+    Tensor
+        *Shape:* ``(U, F)``, float32.
+    """
+    widest = max(weight.shape[2] for weight in filters)
+    # One filter bank: narrow filters are zero behind their own width.
+    bank = torch.cat(
+        [nn.functional.pad(weight, (0, widest - weight.shape[2])) for weight in filters]
+    )  # (F, E, widest)
+    lengths = (character_ids != PADDING_ID).sum(dim=1)
+    order = torch.argsort(lengths, stable=True)
+    n_short = int((lengths + widest <= character_ids.shape[1]).sum())
+    short = _PooledFilters.apply(  # type: ignore[no-untyped-call]
+        character_ids[order[:n_short]], lengths[order[:n_short]], embedding, bank, kind
+    )
+    parts = [short]
+    if n_short < len(order):  # words that fill the window: no padding to cut
+        characters = nn.functional.embedding(
+            character_ids[order[n_short:]], embedding
+        ).to(kind)
+        maps = [
+            (characters.unfold(1, weight.shape[2], 1).flatten(2))
+            @ weight.to(kind).flatten(1).t()
+            for weight in filters
+        ]
+        parts.append(torch.cat([m.amax(dim=1).float() for m in maps], dim=1))
+    restore = torch.empty_like(order)
+    restore[order] = torch.arange(len(order), device=order.device)
+    return torch.cat(parts)[restore]
+
+
+class _PooledFilters(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        ids: Tensor,
+        lengths: Tensor,
+        embedding: Tensor,
+        bank: Tensor,
+        kind: torch.dtype,
+    ) -> Tensor:
+        n_filters, _, width = bank.shape
+        # Windows have the characters outside, the embedding inside.
+        flat = bank.transpose(1, 2).reshape(n_filters, -1).to(kind)  # (F, width * E)
+        table = embedding.to(kind)
+        pooled = torch.empty(len(ids), n_filters, device=ids.device)
+        places = torch.empty(len(ids), n_filters, dtype=torch.uint8, device=ids.device)
+        for start in range(0, len(ids), _WORDS_AT_ONCE):
+            rows = slice(start, start + _WORDS_AT_ONCE)
+            windows = _windows(ids[rows], lengths[rows], table, width)
+            maps = windows @ flat.t()  # (u, positions, F)
+            best = maps[:, 0].clone()
+            place = torch.zeros_like(best, dtype=torch.uint8)
+            for position in range(1, maps.shape[1]):
+                current = maps[:, position]
+                place.masked_fill_(current > best, position)
+                torch.maximum(best, current, out=best)
+            pooled[rows] = best
+            places[rows] = place
+        ctx.save_for_backward(ids, lengths, table, flat, places)
+        ctx.shape = bank.shape
+        return pooled
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        ids, lengths, table, flat, places = ctx.saved_tensors
+        n_filters, n_features, width = ctx.shape
+        grad_flat = torch.zeros(flat.shape, device=flat.device)
+        grad_table = torch.zeros(table.shape, device=flat.device)
+        grad = grad.to(table.dtype)
+        zero = torch.zeros((), dtype=table.dtype, device=flat.device)
+        for start in range(0, len(ids), _WORDS_AT_ONCE):
+            rows = slice(start, start + _WORDS_AT_ONCE)
+            windows = _windows(ids[rows], lengths[rows], table, width)
+            n_words, n_positions, _ = windows.shape
+            maps = grad.new_empty(n_words, n_positions, n_filters)
+            for position in range(n_positions):
+                torch.where(
+                    places[rows] == position, grad[rows], zero, out=maps[:, position]
+                )
+            flat_maps = maps.flatten(0, 1)
+            grad_flat += flat_maps.t() @ windows.flatten(0, 1)
+            grad_windows = (flat_maps @ flat).view(
+                n_words, n_positions, width, n_features
+            )
+            characters = ids[rows]
+            for offset in range(width):
+                seen = characters[:, offset : offset + n_positions]
+                grad_table.index_add_(
+                    0,
+                    seen.flatten(),
+                    grad_windows[:, :, offset].flatten(0, 1).float(),
+                )
+        grad_bank = grad_flat.view(n_filters, width, n_features).transpose(1, 2)
+        return None, None, grad_table, grad_bank, None
+
+
+def _windows(ids: Tensor, lengths: Tensor, table: Tensor, width: int) -> Tensor:
+    """Return the windows that differ: up to the first of nothing but padding.
+
+    *Shape:* ``(u, longest + 1, width * E)``.
+    """
+    longest = int(lengths[-1])
+    characters = nn.functional.embedding(ids[:, : longest + width], table)
+    n_features = characters.shape[2]
+    rows, steps, step = characters.stride()
+    return characters.as_strided(
+        (len(ids), longest + 1, width * n_features), (rows, steps, step)
+    )

@@ -1,0 +1,210 @@
+"""Text to train on, as numbers on disk.
+
+Text is read once, a document at a time, and written as a stream of type numbers
+(int32): ``<S>`` w1 w2 ... ``</S>`` ``<S>`` ... Training maps that file into memory, so
+that neither the text nor the numbers have to fit. The different words do: about 100
+bytes each.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from sklearn_elmo.bilm.characters import (
+    BEGIN_SENTENCE,
+    END_SENTENCE,
+    tokens_to_character_ids,
+)
+from sklearn_elmo.errors import CorpusError
+from sklearn_elmo.pretraining.reading import Document
+
+__all__ = [
+    "BEGIN",
+    "END",
+    "Corpus",
+    "EncodedText",
+    "encode_documents",
+    "open_corpus",
+    "read_corpus",
+]
+
+IdArray = npt.NDArray[np.int32]
+Tokenize = Callable[[str], list[str]]
+
+BEGIN, END = 0, 1  # type numbers of the sentence boundaries
+
+_TYPES_AT_ONCE = 10_000
+_IDS_PER_WRITE = 1_000_000
+_LEAST_HELD_OUT_BYTES = 20 * np.dtype(np.int32).itemsize
+_INDEX = "corpus.json"
+
+
+@dataclass(frozen=True)
+class EncodedText:
+    """A text as numbers.
+
+    Attributes
+    ----------
+    ids : ndarray of shape (n_tokens,), int32
+        Type numbers, boundaries included; may be mapped from a file.
+    types : list of str
+        The word of each number; the first two are ``<S>`` and ``</S>``.
+    """
+
+    ids: IdArray
+    types: list[str]
+
+    def counts(self) -> npt.NDArray[np.int64]:
+        """Return how often each type occurs, ``(n_types,)``."""
+        counts = np.zeros(len(self.types), dtype=np.int64)
+        for start in range(0, len(self.ids), _IDS_PER_WRITE):
+            part = self.ids[start : start + _IDS_PER_WRITE]
+            counts += np.bincount(part, minlength=len(self.types))
+        return counts
+
+    def character_ids(self, max_characters: int) -> npt.NDArray[np.int16]:
+        """Return the characters of each type, ``(n_types, max_characters)``."""
+        table = np.empty((len(self.types), max_characters), dtype=np.int16)
+        for start in range(0, len(self.types), _TYPES_AT_ONCE):
+            part = self.types[start : start + _TYPES_AT_ONCE]
+            table[start : start + len(part)] = tokens_to_character_ids(
+                part, max_characters
+            )
+        return table
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """What is trained on, and what was held out to judge by; they share their types."""
+
+    train: EncodedText
+    held_out: EncodedText
+    digest: str
+
+
+def read_corpus(
+    documents: Iterable[Document],
+    tokenize: Tokenize,
+    folder: Path,
+    *,
+    held_out_share: float,
+    generator: np.random.Generator,
+) -> Corpus:
+    """Read documents into a folder.
+
+    Parameters
+    ----------
+    documents : iterable of list
+    tokenize : callable
+        Maps a line to its words.
+    folder : Path
+        Gets the numbers.
+    held_out_share : float
+        Share of the documents that is not trained on. If no document falls to it, the
+        end of the text is held out.
+    generator : numpy.random.Generator
+        Chooses them.
+
+    Raises
+    ------
+    CorpusError
+        There is too little text.
+    """
+    numbers = {BEGIN_SENTENCE: BEGIN, END_SENTENCE: END}
+    paths = folder / "train.int32", folder / "held_out.int32"
+    with paths[0].open("wb") as train, paths[1].open("wb") as held_out:
+        for document in documents:
+            is_held_out = generator.random() < held_out_share
+            ids = _encode(document, tokenize, numbers)
+            (held_out if is_held_out else train).write(ids.tobytes())
+    if not paths[0].stat().st_size:  # everything fell to the held-out part
+        paths[1].replace(paths[0])
+        paths[1].touch()
+    if held_out_share > 0 and paths[1].stat().st_size < _LEAST_HELD_OUT_BYTES:
+        _hold_out_the_end(*paths, held_out_share)
+    _check(_map(paths[0]), numbers)
+    types = list(numbers)
+    digest = _digest(paths, types)
+    index = {"digest": digest, "types": types}
+    (folder / _INDEX).write_text(json.dumps(index), encoding="utf-8")
+    return open_corpus(folder)
+
+
+def open_corpus(folder: Path) -> Corpus:
+    """Map a corpus that was read into a folder."""
+    index = json.loads((folder / _INDEX).read_text(encoding="utf-8"))
+    parts = [
+        EncodedText(_map(folder / name), index["types"])
+        for name in ("train.int32", "held_out.int32")
+    ]
+    return Corpus(parts[0], parts[1], index["digest"])
+
+
+def encode_documents(documents: Iterable[Document], tokenize: Tokenize) -> EncodedText:
+    """Return documents as numbers, in memory."""
+    numbers = {BEGIN_SENTENCE: BEGIN, END_SENTENCE: END}
+    parts = [_encode(document, tokenize, numbers) for document in documents]
+    ids = np.concatenate(parts) if parts else np.empty(0, dtype=np.int32)
+    return EncodedText(ids, list(numbers))
+
+
+def _encode(document: Document, tokenize: Tokenize, numbers: dict[str, int]) -> IdArray:
+    ids: list[int] = []
+    for sentence in document:
+        tokens = tokenize(sentence) if isinstance(sentence, str) else sentence
+        words = [t for t in tokens if t not in (BEGIN_SENTENCE, END_SENTENCE)]
+        if words:
+            ids.append(BEGIN)
+            ids += [numbers.setdefault(word, len(numbers)) for word in words]
+            ids.append(END)
+    return np.array(ids, dtype=np.int32)
+
+
+def _map(path: Path) -> IdArray:
+    if path.stat().st_size == 0:  # which cannot be mapped
+        return np.empty(0, dtype=np.int32)
+    return np.memmap(path, dtype=np.int32, mode="r")
+
+
+def _hold_out_the_end(train: Path, held_out: Path, share: float) -> None:
+    """Move the last sentences of a short text."""
+    ids = _map(train)
+    begins = np.flatnonzero(ids == BEGIN)
+    n_kept = len(begins) - max(1, round(share * len(begins)))
+    if n_kept > 0:
+        cut = int(begins[n_kept])
+        with held_out.open("ab") as file:
+            file.write(ids[cut:].tobytes())
+        with train.open("r+b") as file:
+            file.truncate(cut * ids.itemsize)
+
+
+def _check(ids: IdArray, numbers: dict[str, int]) -> None:
+    n_words = int(np.count_nonzero(ids > END))
+    if n_words == 0:
+        message = (
+            "The text to train on has no words; expected sentences, one a line. Check "
+            "the files or texts."
+        )
+        raise CorpusError(message)
+    words = ids[ids > END]
+    if (words == words[0]).all():
+        word = list(numbers)[int(words[0])]
+        message = (
+            f"The text to train on has only one word, {word[:40]!r}, {n_words} times; "
+            "there is nothing to predict. Pass running text."
+        )
+        raise CorpusError(message)
+
+
+def _digest(paths: Sequence[Path], types: list[str]) -> str:
+    digest = hashlib.sha256("\0".join(types).encode("utf-8", "surrogatepass"))
+    for path in paths:
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()

@@ -1,0 +1,29 @@
+"""The course of a training run as a picture, where matplotlib is there."""
+
+from pathlib import Path
+from typing import Any
+
+__all__ = ["save_loss_plot"]
+
+
+def save_loss_plot(path: Path, history: list[dict[str, Any]]) -> bool:
+    """Draw loss and learning rate over tokens; return whether it was possible."""
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError:
+        return False
+    rows = [row for row in history if "smoothed_loss" in row]
+    tokens = [row["tokens"] / 1e6 for row in rows]
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    axes.plot(tokens, [row["smoothed_loss"] for row in rows], label="language model")
+    if rows and "teacher_loss" in rows[0]:
+        axes.plot(tokens, [row["teacher_loss"] for row in rows], label="teacher")
+    axes.set_xlabel("tokens read by each direction (millions)")
+    axes.set_ylabel("loss (nats a word)")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    figure.savefig(path, dpi=120)
+    return True

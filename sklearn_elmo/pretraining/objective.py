@@ -1,0 +1,245 @@
+"""What the language model is judged by: the softmax over its vocabulary.
+
+Two ways to the same goal: all of the vocabulary (a GPU can afford it), or the target
+against words drawn by their frequency (Jean et al. 2015, as TensorFlow's
+``sampled_softmax_loss`` does it, which bilm-tf trained with).
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+__all__ = ["full_softmax", "log_uniform_sample", "sampled_softmax", "softmax_gradient"]
+
+_ROWS_PER_CHUNK = 4096
+_ROWS_IN_CACHE = 256
+_EXCLUDED = -1e9  # logit of a negative that is the target itself
+
+
+def softmax_gradient(
+    logits: Tensor, targets: Tensor, weights: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return the weighted losses of rows and the gradient of their sum.
+
+    Parameters
+    ----------
+    logits : Tensor
+        *Shape:* ``(N, V)``.
+    targets : Tensor
+        *Shape:* ``(N,)``, int64.
+    weights : Tensor
+        *Shape:* ``(N,)``, float32.
+    """
+    logits_32 = logits.float()
+    shifted = logits_32 - logits_32.amax(dim=1, keepdim=True)
+    powers = torch.exp(shifted)
+    total = powers.sum(dim=1, keepdim=True)
+    is_target = torch.arange(logits.shape[1], device=logits.device) == targets[:, None]
+    target_logit = torch.where(is_target, shifted, 0.0).sum(dim=1)
+    losses = (total.squeeze(1).log() - target_logit) * weights
+    gradient = (powers / total - is_target.float()) * weights[:, None]
+    return losses, gradient.to(logits.dtype)
+
+
+def full_softmax(
+    hidden: Tensor,
+    softmax_weight: Tensor,
+    softmax_bias: Tensor,
+    targets: Tensor,
+    weights: Tensor,
+) -> Tensor:
+    """Return the weighted sum of cross entropies over the whole vocabulary.
+
+    Logits exist for a few thousand rows at a time only.
+
+    Parameters
+    ----------
+    hidden : Tensor
+        *Shape:* ``(N, P)``, in the type of the products.
+    softmax_weight, softmax_bias : Tensor
+        *Shape:* ``(V, P)`` and ``(V,)``, float32.
+    targets : Tensor
+        *Shape:* ``(N,)``, int64.
+    weights : Tensor
+        *Shape:* ``(N,)``, float32; 0 for what does not count.
+    """
+    loss: Tensor = _FullSoftmax.apply(  # type: ignore[no-untyped-call]
+        hidden, softmax_weight, softmax_bias, targets, weights
+    )
+    return loss
+
+
+class _FullSoftmax(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        hidden: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        targets: Tensor,
+        weights: Tensor,
+    ) -> Tensor:
+        weight_cast = weight.to(hidden.dtype)
+        bias_cast = bias.to(hidden.dtype)
+        grad_hidden = torch.empty_like(hidden)
+        grad_weight = torch.zeros_like(weight)
+        grad_bias = torch.zeros_like(bias)
+        loss = torch.zeros((), device=hidden.device)
+        for start in range(0, len(hidden), _ROWS_PER_CHUNK):
+            rows = slice(start, start + _ROWS_PER_CHUNK)
+            logits = torch.addmm(bias_cast, hidden[rows], weight_cast.t())
+            losses, grad = softmax_gradient(logits, targets[rows], weights[rows])
+            loss += losses.sum()
+            torch.mm(grad, weight_cast, out=grad_hidden[rows])
+            grad_weight += torch.mm(grad.t(), hidden[rows])
+            grad_bias += grad.sum(dim=0, dtype=torch.float32)
+        ctx.save_for_backward(grad_hidden, grad_weight, grad_bias)
+        return loss
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        return *_scaled(ctx.saved_tensors, grad), None, None
+
+
+def log_uniform_sample(
+    n_words: int, n_samples: int, generator: np.random.Generator
+) -> tuple[np.ndarray, int]:
+    """Draw different words, the likelier the smaller their number.
+
+    P(k) = log((k + 2) / (k + 1)) / log(n_words + 1), as in TensorFlow: near to Zipf's
+    law if the words are in the order of their frequency.
+
+    Parameters
+    ----------
+    n_words, n_samples : int
+    generator : numpy.random.Generator
+
+    Returns
+    -------
+    samples : ndarray of shape (n_samples,), int64
+    n_tries : int
+        How many draws it took, words drawn again included.
+    """
+    n_samples = min(n_samples, n_words)
+    samples = np.empty(0, dtype=np.int64)
+    n_tries = 0
+    while len(samples) < n_samples:
+        uniform = generator.random(2 * n_samples)
+        drawn = np.exp(uniform * math.log(n_words + 1)).astype(np.int64) - 1
+        drawn = np.minimum(drawn, n_words - 1)
+        joined = np.concatenate([samples, drawn])
+        _, first = np.unique(joined, return_index=True)
+        first.sort()
+        if len(first) >= n_samples:
+            last = first[n_samples - 1]
+            n_tries += int(last) + 1 - len(samples)
+            return joined[first[:n_samples]], n_tries
+        n_tries += len(drawn)
+        samples = joined[first]
+        if n_tries > 1000 * n_samples:  # the rest is too rare to wait for
+            missing = np.setdiff1d(np.arange(n_words), samples)
+            samples = np.concatenate([samples, missing[: n_samples - len(samples)]])
+    return samples, n_tries
+
+
+def sampled_softmax(
+    hidden: Tensor,
+    softmax_weight: Tensor,
+    softmax_bias: Tensor,
+    targets: Tensor,
+    weights: Tensor,
+    samples: Tensor,
+    n_tries: int,
+) -> Tensor:
+    """Return the weighted sum of cross entropies of targets against drawn words.
+
+    Logits are lowered by the log of the expected number of times that their word is
+    drawn, so that the loss is a consistent estimate of the full one; a drawn word that
+    is the row's target is left out.
+
+    Parameters
+    ----------
+    hidden, softmax_weight, softmax_bias, targets, weights : Tensor
+        As in `full_softmax`.
+    samples : Tensor
+        Shared by all rows. *Shape:* ``(n_samples,)``, int64.
+    n_tries : int
+        From `log_uniform_sample`.
+    """
+    loss: Tensor = _SampledSoftmax.apply(  # type: ignore[no-untyped-call]
+        hidden, softmax_weight, softmax_bias, targets, weights, samples, n_tries
+    )
+    return loss
+
+
+class _SampledSoftmax(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        hidden: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        targets: Tensor,
+        weights: Tensor,
+        samples: Tensor,
+        n_tries: int,
+    ) -> Tensor:
+        n_rows, n_words, kind = len(hidden), len(bias), hidden.dtype
+        words = torch.cat([targets, samples])
+        # float32: the logarithm of a small number is part of the sum.
+        offset = bias[words] - _log_expected_count(words, n_words, n_tries)
+        of_targets = weight[targets].to(kind)  # (N, P)
+        of_samples = weight[samples].to(kind)  # (S, P)
+        own = torch.full((n_words,), -1, dtype=torch.int64, device=hidden.device)
+        own[samples] = torch.arange(len(samples), device=hidden.device)
+        own = own[targets]  # where the row's target was drawn, or -1
+        true = (hidden.float() * of_targets.float()).sum(dim=1) + offset[:n_rows]
+        loss = torch.zeros((), device=hidden.device)
+        grad_hidden = torch.empty_like(hidden)
+        grad_true = torch.empty(n_rows, device=hidden.device)
+        grad_samples = torch.zeros(of_samples.shape, device=hidden.device)
+        grad_offset = torch.zeros(len(samples), device=hidden.device)
+        for start in range(0, n_rows, _ROWS_IN_CACHE):
+            rows = slice(start, min(start + _ROWS_IN_CACHE, n_rows))
+            drawn = torch.mm(hidden[rows], of_samples.t()).float()
+            drawn += offset[n_rows:]
+            hits = (own[rows] >= 0).nonzero().squeeze(1)
+            drawn[hits, own[rows][hits]] = _EXCLUDED
+            highest = torch.maximum(drawn.amax(dim=1), true[rows])
+            drawn.sub_(highest[:, None]).exp_()
+            of_true = (true[rows] - highest).exp()
+            total = drawn.sum(dim=1) + of_true
+            loss += ((total.log() + highest - true[rows]) * weights[rows]).sum()
+            drawn.mul_((weights[rows] / total)[:, None])
+            grad_true[rows] = (of_true / total - 1) * weights[rows]
+            grad_offset += drawn.sum(dim=0)
+            grad = drawn.to(kind)
+            torch.mm(grad, of_samples, out=grad_hidden[rows])
+            grad_samples += torch.mm(grad.t(), hidden[rows])
+        grad_hidden += (grad_true[:, None] * of_targets).to(kind)
+        grad_weight = torch.zeros_like(weight)
+        grad_weight.index_add_(0, targets, grad_true[:, None] * hidden)
+        grad_weight.index_add_(0, samples, grad_samples)
+        grad_bias = torch.zeros_like(bias)
+        grad_bias.index_add_(0, words, torch.cat([grad_true, grad_offset]))
+        ctx.save_for_backward(grad_hidden, grad_weight, grad_bias)
+        return loss
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        return *_scaled(ctx.saved_tensors, grad), None, None, None, None
+
+
+def _log_expected_count(words: Tensor, n_words: int, n_tries: int) -> Tensor:
+    numbers = words.double()
+    probability = torch.log((numbers + 2) / (numbers + 1)) / math.log(n_words + 1)
+    # 1 - (1 - p)^tries
+    return torch.log(-torch.expm1(n_tries * torch.log1p(-probability))).float()
+
+
+def _scaled(gradients: Sequence[Tensor], grad: Tensor) -> list[Tensor]:
+    return [gradient * grad.to(gradient.dtype) for gradient in gradients]

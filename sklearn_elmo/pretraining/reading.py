@@ -1,0 +1,188 @@
+"""Documents out of texts and files, one at a time."""
+
+import bz2
+import gzip
+import importlib
+import io
+import lzma
+import os
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from sklearn_elmo.errors import CorpusError
+
+__all__ = ["Document", "iterate_documents", "shuffled"]
+
+Document = list[str] | list[list[str]]
+"""Sentences in a row: lines, or token lists."""
+
+# A file without empty lines is cut into documents of so many lines, so that shuffling
+# leaves most sentences beside their neighbours.
+_LINES_PER_DOCUMENT = 100
+_LONGEST_QUOTE = 40
+
+
+def iterate_documents(X: Any) -> Iterator[Document]:
+    """Yield documents from texts, or from files of text.
+
+    Parameters
+    ----------
+    X : path, or iterable of paths, of str or of token lists
+        A path is a `pathlib.Path`, or a str that names a file. In files, one sentence
+        a line; an empty line ends a document. Files may be packed (``.gz``, ``.bz2``,
+        ``.xz``, ``.zst``). A text is a document; each of its lines a sentence.
+
+    Raises
+    ------
+    CorpusError
+        Something is no text: names the file and line, or the position.
+    """
+    if isinstance(X, bytes) or not isinstance(X, str | os.PathLike | Iterable):
+        message = (
+            f"The text to train on is {_quote(X)}; expected texts, or paths of text "
+            "files. Pass a list of either."
+        )
+        raise CorpusError(message)
+    if isinstance(X, str | os.PathLike):
+        X = [X]
+        if not _is_path(X[0]):
+            message = (
+                f"The text to train on is a single str, {_quote(X[0])}, that names no "
+                "file; expected several texts, or paths. Pass a list."
+            )
+            raise CorpusError(message)
+    elements = iter(X)
+    first = next(elements, None)
+    if first is None:
+        return
+    if _is_path(first):
+        for position, path in enumerate(chain([first], elements)):
+            if not isinstance(path, str | os.PathLike):
+                message = (
+                    f"Element {position} is {_quote(path)}, while the first one is a "
+                    "path; expected paths only. Do not mix paths and texts."
+                )
+                raise CorpusError(message)
+            yield from _documents_of_file(Path(path))
+    else:
+        for position, text in enumerate(chain([first], elements)):
+            yield _document_of_text(position, text)
+
+
+def shuffled(
+    documents: Iterable[Document], buffer_size: int, generator: np.random.Generator
+) -> Iterator[Document]:
+    """Yield documents in another order, with a bounded number of them in memory."""
+    buffer: list[Document] = []
+    for document in documents:
+        if len(buffer) < buffer_size:
+            buffer.append(document)
+            continue
+        place = int(generator.integers(buffer_size))
+        buffer[place], document = document, buffer[place]
+        yield document
+    for place in generator.permutation(len(buffer)):
+        yield buffer[place]
+
+
+def _is_path(element: Any) -> bool:
+    if isinstance(element, os.PathLike):
+        return True
+    if not isinstance(element, str) or "\n" in element or "\0" in element:
+        return False
+    try:
+        return Path(element).is_file()
+    except OSError:  # too long for a name
+        return False
+
+
+def _document_of_text(position: int, text: Any) -> Document:
+    if isinstance(text, str):
+        return [line for line in text.splitlines() if line.strip()]
+    if isinstance(text, list | tuple | np.ndarray) and all(
+        isinstance(token, str) for token in text
+    ):
+        return [list(text)]
+    message = (
+        f"Element {position} of the texts to train on is {_quote(text)}; expected str "
+        "or a list of str. Leave it out, or convert it."
+    )
+    raise CorpusError(message)
+
+
+def _documents_of_file(path: Path) -> Iterator[list[str]]:
+    lines: list[str] = []
+    for line in _lines(path):
+        if line.strip():
+            lines.append(line)
+        if lines and (not line.strip() or len(lines) == _LINES_PER_DOCUMENT):
+            yield lines
+            lines = []
+    if lines:
+        yield lines
+
+
+def _lines(path: Path) -> Iterator[str]:
+    path = path.expanduser()
+    with _opener(path)(path) as file:
+        number = 0
+        try:
+            for raw in file:
+                number += 1
+                if b"\0" in raw:
+                    message = (
+                        f"Line {number} of {str(path)!r} has a zero byte; expected "
+                        "text in UTF-8. Is it a binary file?"
+                    )
+                    raise CorpusError(message)
+                yield raw.decode("utf-8-sig" if number == 1 else "utf-8").strip()
+        except UnicodeDecodeError as error:
+            message = (
+                f"Line {number} of {str(path)!r} is not UTF-8 ({_quote(raw)}); "
+                "expected text in UTF-8. Convert it, e.g. with iconv."
+            )
+            raise CorpusError(message) from error
+        except (EOFError, lzma.LZMAError, gzip.BadGzipFile, OSError) as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise
+            message = (
+                f"The packed file {str(path)!r} is damaged after line {number} "
+                f"({error}); expected a whole one. Copy it again."
+            )
+            raise CorpusError(message) from error
+
+
+def _opener(path: Path) -> Callable[[Path], IO[bytes]]:
+    openers: dict[str, Callable[[Path], Any]] = {
+        ".gz": gzip.open,
+        ".bz2": bz2.open,
+        ".xz": lzma.open,
+        ".zst": _open_zstandard,
+    }
+    return openers.get(path.suffix.lower(), lambda plain: plain.open("rb"))
+
+
+def _open_zstandard(path: Path) -> IO[bytes]:
+    try:
+        zstandard = importlib.import_module("zstandard")
+    except ImportError as error:
+        message = (
+            f"The file {str(path)!r} is packed with Zstandard, which needs the package "
+            "zstandard. Install it, or pack the file with gzip or xz."
+        )
+        raise CorpusError(message) from error
+    reader: IO[bytes] = io.BufferedReader(
+        zstandard.ZstdDecompressor().stream_reader(path.open("rb"))
+    )
+    return reader
+
+
+def _quote(value: Any) -> str:
+    text = repr(value)
+    if len(text) > _LONGEST_QUOTE:
+        text = text[: _LONGEST_QUOTE - 3] + "..."
+    return f"{type(value).__name__} ({text})"

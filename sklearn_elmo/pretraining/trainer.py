@@ -1,0 +1,317 @@
+"""The loop: steps, judgements, checkpoints."""
+
+import logging
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sklearn_elmo.errors import TrainingError
+from sklearn_elmo.pretraining.batches import Lanes
+from sklearn_elmo.pretraining.checkpoint import (
+    load_checkpoint,
+    save_checkpoint,
+    to_json_lines,
+    write_text,
+)
+from sklearn_elmo.pretraining.corpus import Corpus
+from sklearn_elmo.pretraining.evaluation import Perplexity, measure_perplexity
+from sklearn_elmo.pretraining.network import LanguageModel, States
+from sklearn_elmo.pretraining.settings import Budget, Settings, rate_at
+from sklearn_elmo.pretraining.step import Losses, TrainingStep
+from sklearn_elmo.pretraining.teacher import Sentences, TeacherHeads, TeacherTexts
+
+__all__ = ["Trainer"]
+
+logger = logging.getLogger(__name__)
+
+METRICS_NAME = "metrics.jsonl"
+_BETAS = (0.9, 0.99)
+_STEPS_PER_REPORT = 20
+_SECONDS_PER_CHECKPOINT = 300.0
+# Loss of the last steps against the lowest so far, both smoothed, in nats.
+_DIVERGENCE = 2.0
+_SMOOTHING = 0.95
+
+
+@dataclass
+class Progress:
+    """How far a run has come."""
+
+    step: int = 0
+    seconds: float = 0.0
+    smoothed: float = math.nan
+    lowest: float = math.inf
+
+
+class Trainer:
+    """Trains one model on one corpus.
+
+    Parameters
+    ----------
+    model : LanguageModel
+        On the device to train on; it is changed.
+    corpus : Corpus
+    targets : ndarray of shape (n_types,), int64
+        Each type's number in the vocabulary.
+    settings : Settings
+    budget : Budget
+    teacher : TeacherTexts, optional
+    folder : Path, optional
+        Gets checkpoints and metrics, and may have them from a run that was stopped.
+    report : callable, optional
+        Called with each row of the history.
+    """
+
+    def __init__(
+        self,
+        model: LanguageModel,
+        corpus: Corpus,
+        targets: np.ndarray,
+        settings: Settings,
+        budget: Budget,
+        *,
+        teacher: TeacherTexts | None = None,
+        folder: Path | None = None,
+        report: Callable[[dict[str, Any]], None] | None = None,
+    ) -> None:
+        self.model = model
+        self.corpus = corpus
+        self.settings = settings
+        self.budget = budget
+        self.teacher = teacher
+        self.folder = folder
+        self.report = report
+        self.device = model.softmax_bias.device
+        self.history: list[dict[str, Any]] = []
+        self.progress = Progress()
+        self.lanes = _fitting_lanes(corpus, settings)
+        self.states = States.zeros(model.options, self.lanes.n_lanes, self.device)
+        max_characters = model.options.max_characters
+        self.character_ids = torch.from_numpy(
+            corpus.train.character_ids(max_characters)
+        ).to(self.device)
+        self.targets = torch.from_numpy(targets).to(self.device)
+        parameters = list(model.parameters())
+        self.heads: TeacherHeads | None = None
+        if teacher is not None:
+            self.heads = TeacherHeads(
+                model.options.n_layers,
+                model.options.projection_dim,
+                teacher.vectors.shape[1],
+            ).to(self.device)
+            _fill(self.heads, settings.seed)
+            parameters += self.heads.parameters()
+        self.optimizer = torch.optim.Adam(
+            parameters, lr=0.0, betas=_BETAS, foreach=False
+        )
+        self.step = TrainingStep(
+            model,
+            self.character_ids,
+            self.targets,
+            self.optimizer,
+            settings,
+            self.heads,
+        )
+
+    def run(self) -> None:
+        """Train until the budget is used up.
+
+        Raises
+        ------
+        TrainingError
+            The loss is not finite or grows, or a checkpoint cannot be written. The
+            checkpoint before is kept.
+        """
+        self._resume()
+        last_checkpoint = time.monotonic()
+        begin = last_checkpoint - self.progress.seconds
+        reported = self.progress.step, self.progress.seconds
+        while self._share() < 1:
+            losses = self._step()
+            self.progress.seconds = time.monotonic() - begin
+            self._check(losses)
+            if self.progress.step % _STEPS_PER_REPORT == 0 or self._share() >= 1:
+                self._report(losses, *reported)
+                reported = self.progress.step, self.progress.seconds
+            if time.monotonic() - last_checkpoint > _SECONDS_PER_CHECKPOINT:
+                self.save()
+                last_checkpoint = time.monotonic()
+        self.model.requires_grad_(True)
+        self._judge()
+        self.save()
+
+    def save(self) -> None:
+        """Write a checkpoint, if there is a folder for it."""
+        if self.folder is None:
+            return
+        content = {
+            "signature": self._signature(),
+            "model": self.model.state_dict(),
+            "heads": None if self.heads is None else self.heads.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "states": {"h": self.states.h, "c": self.states.c},
+            "progress": asdict(self.progress),
+            "history": self.history,
+        }
+        save_checkpoint(self.folder, content)
+        write_text(self.folder / METRICS_NAME, to_json_lines(self.history))
+
+    def perplexity(self) -> Perplexity | None:
+        """Judge the model on the held-out text; None if there is none."""
+        if len(self.corpus.held_out.ids) < 2:
+            return None
+        return measure_perplexity(
+            self.model, self.corpus.held_out, self.character_ids, self.targets
+        )
+
+    def _step(self) -> Losses:
+        number = self.progress.step
+        share = self._share()
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.settings.learning_rate * rate_at(share)
+        self.model.bilm.requires_grad_(share >= self.settings.frozen_share)
+        ids = torch.from_numpy(self.lanes.read(number)).to(self.device)
+        losses, self.states = self.step(number, ids, self.states, self._draw(number))
+        self.progress.step += 1
+        return losses
+
+    def _draw(self, number: int) -> Sentences | None:
+        if self.teacher is None:
+            return None
+        generator = np.random.default_rng([self.settings.seed, number, 1])
+        drawn = self.teacher.draw(self.settings.teacher_rows, generator)
+        return Sentences(
+            drawn.ids.to(self.device),
+            drawn.lengths.to(self.device),
+            drawn.vectors.to(self.device),
+        )
+
+    def _share(self) -> float:
+        step = self.progress.step
+        return self.budget.share(
+            self.progress.seconds,
+            step * self.lanes.tokens_per_step,
+            step / self.lanes.steps_per_epoch,
+        )
+
+    def _check(self, losses: Losses) -> None:
+        progress = self.progress
+        kept = (
+            f"The last good checkpoint is in {str(self.folder)!r}."
+            if self.folder is not None
+            else "Set checkpoint_dir to keep what was learned."
+        )
+        if not np.isfinite(list(asdict(losses).values())).all():
+            message = (
+                f"The loss of step {progress.step} is not finite (language model "
+                f"{losses.language}, teacher {losses.teacher}, gradient "
+                f"{losses.gradient_norm}); the step was not taken. {kept} Try a lower "
+                "learning_rate."
+            )
+            raise TrainingError(message)
+        if math.isnan(progress.smoothed):
+            progress.smoothed = losses.language
+        progress.smoothed += (1 - _SMOOTHING) * (losses.language - progress.smoothed)
+        progress.lowest = min(progress.lowest, progress.smoothed)
+        if progress.smoothed > progress.lowest + _DIVERGENCE:
+            message = (
+                f"The loss grows: {progress.smoothed:.2f} about step {progress.step}, "
+                f"after {progress.lowest:.2f} at best. {kept} Try a lower "
+                "learning_rate."
+            )
+            raise TrainingError(message)
+
+    def _report(self, losses: Losses, last_step: int, last_seconds: float) -> None:
+        progress = self.progress
+        share = self._share()
+        n_tokens = (progress.step - last_step) * self.lanes.tokens_per_step
+        row = {
+            "step": progress.step,
+            "tokens": progress.step * self.lanes.tokens_per_step,
+            "epochs": round(progress.step / self.lanes.steps_per_epoch, 4),
+            "seconds": round(progress.seconds, 2),
+            "seconds_left": round(progress.seconds * (1 - share) / max(share, 1e-9), 1),
+            "tokens_per_second": round(
+                n_tokens / max(progress.seconds - last_seconds, 1e-9), 1
+            ),
+            "learning_rate": self.optimizer.param_groups[0]["lr"],
+            "loss": losses.language,
+            "smoothed_loss": progress.smoothed,
+            "gradient_norm": losses.gradient_norm,
+        }
+        if self.teacher is not None:
+            row["teacher_loss"] = losses.teacher
+        self._add(row)
+
+    def _judge(self) -> None:
+        perplexity = self.perplexity()
+        if perplexity is not None:
+            row = {"step": self.progress.step, "held_out_tokens": perplexity.n_tokens}
+            for name in ("forward", "backward", "average"):
+                row[f"held_out_{name}"] = getattr(perplexity, name)
+            self._add(row)
+
+    def _add(self, row: dict[str, Any]) -> None:
+        self.history.append(row)
+        logger.info("%s", row)
+        if self.report is not None:
+            self.report(row)
+
+    def _signature(self) -> dict[str, Any]:
+        """Return what a checkpoint must have in common with a run that uses it."""
+        return {
+            "options": self.model.options.to_dict(),
+            "settings": asdict(self.settings),
+            "corpus": self.corpus.digest,
+            "n_words": len(self.model.softmax_bias),
+            "teacher": self.teacher is not None,
+        }
+
+    def _resume(self) -> None:
+        content = None if self.folder is None else load_checkpoint(self.folder)
+        if content is None:
+            return
+        signature = self._signature()
+        for name, value in signature.items():
+            if content["signature"].get(name) != value:
+                message = (
+                    f"The checkpoint in {str(self.folder)!r} is of another run: its "
+                    f"{name} differs. Choose another checkpoint_dir, or delete it."
+                )
+                raise TrainingError(message)
+        self.model.load_state_dict(content["model"])
+        if self.heads is not None:
+            self.heads.load_state_dict(content["heads"])
+        self.optimizer.load_state_dict(content["optimizer"])
+        self.states = States(
+            content["states"]["h"].to(self.device),
+            content["states"]["c"].to(self.device),
+        )
+        self.progress = Progress(**content["progress"])
+        self.history = content["history"]
+        logger.info("Going on at step %d", self.progress.step)
+
+
+def _fitting_lanes(corpus: Corpus, settings: Settings) -> Lanes:
+    """Return lanes that a short text can fill."""
+    n_tokens = len(corpus.train.ids)
+    n_steps = max(1, min(settings.n_steps, n_tokens - 1))
+    n_lanes = max(1, min(settings.batch_size, n_tokens // (n_steps + 1)))
+    return Lanes(corpus.train, n_lanes, n_steps)
+
+
+def _fill(heads: TeacherHeads, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in heads.parameters():
+            tensor: Tensor = torch.zeros(parameter.shape)
+            if parameter.ndim == 2:
+                tensor.normal_(0.0, parameter.shape[1] ** -0.5, generator=generator)
+            parameter.copy_(tensor)
