@@ -180,6 +180,16 @@ def test_compact_mends_damage_outside_the_rows(tmp_path):
     assert request(restarted(store), range(5)) == 0
 
 
+def test_absurd_length_of_the_header(tmp_path):
+    store = EmbeddingStore(tmp_path)
+    request(store, range(5))
+    path = only_segment(store)
+    line, rest = path.read_bytes().split(b"\n", 1)
+    path.write_bytes(line[:-3] + b"9" * 15 + b"\n" + rest)
+    with one_warning("is damaged"):
+        assert request(restarted(store), range(5)) == 5
+
+
 def test_many_damaged_files_are_one_warning(tmp_path):
     store = EmbeddingStore(tmp_path)
     for first in range(0, 30, 10):

@@ -233,6 +233,8 @@ def _read_header(file: IO[bytes]) -> dict[str, Any]:
         if int(version) > FORMAT:
             message = f"format {int(version)}; this version reads format {FORMAT}"
             raise SegmentNewerError(message)
+        if int(length) > os.fstat(file.fileno()).st_size:
+            raise ValueError
         text += file.read(max(0, int(length) - len(text)))
         text = text[: int(length)]
         if hashlib.sha256(text).hexdigest().encode() != digest:

@@ -84,7 +84,7 @@ def benchmark_hits(folder: Path, n_texts: int, width: int, dtype: str) -> None:
 def benchmark_size(folder: Path) -> None:
     """Store what the vectorizer does: 5 reductions of 3 layers."""
     keys = make_keys(1000)
-    for width in (256, 1024):
+    for width in (512, 1024):
         fields = {f"{name}/{layer}": width for name in "abcde" for layer in range(3)}
         rows = np.random.default_rng(0).standard_normal((len(keys), width))
         for dtype in ("float32", "float16"):
@@ -204,7 +204,7 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for n_texts, width in ((40_000, 256), (10_000, 1024)):
+        for n_texts, width in ((20_000, 512), (10_000, 1024)):
             for dtype in ("float32", "float16"):
                 benchmark_hits(folder, n_texts, width, dtype)
         benchmark_size(folder)
