@@ -7,7 +7,3 @@ with ``convolution`` and ``recurrence`` (the costly parts, their gradients writt
 ``checkpoint`` and ``evaluation``; ``files`` and ``model_card`` (what is left behind);
 ``pretrainer`` (the estimator).
 """
-
-
-sys.stderr.write(
-)

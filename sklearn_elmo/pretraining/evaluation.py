@@ -1,6 +1,7 @@
 """Perplexity over the whole vocabulary."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,9 +12,13 @@ from sklearn_elmo.pretraining.batches import Lanes
 from sklearn_elmo.pretraining.corpus import BEGIN, END, EncodedText
 from sklearn_elmo.pretraining.network import LanguageModel, States
 
-__all__ = ["Perplexity", "measure_perplexity"]
+__all__ = ["Perplexity", "StartState", "measure_perplexity"]
+
+StartState = str | States
 
 _ROWS_PER_CHUNK = 2048
+_LANES, _STEPS = 32, 32
+_TOKENS_PER_BATCH = 4096
 
 
 @dataclass(frozen=True)
@@ -22,6 +27,12 @@ class Perplexity:
 
     The boundary that opens the next sentence is not counted: forward ``<S>``, backward
     ``</S>``. Words outside the vocabulary count as ``<UNK>``.
+
+    Attributes
+    ----------
+    forward, backward : float
+    n_tokens : int
+        Predictions of both directions.
     """
 
     forward: float
@@ -41,10 +52,9 @@ def measure_perplexity(
     character_ids: Tensor,
     targets: Tensor,
     *,
-    n_lanes: int = 32,
-    n_steps: int = 32,
+    state: StartState = "carry",
 ) -> Perplexity:
-    """Read a text with carried state and judge every prediction.
+    """Judge every prediction of a text.
 
     Parameters
     ----------
@@ -52,38 +62,82 @@ def measure_perplexity(
     text : EncodedText
     character_ids, targets : Tensor
         Of the text's types, on the model's device.
-    n_lanes : int
-        Pieces of the text that are read side by side, each from zero state.
-    n_steps : int
-        Words at a time.
+    state : {"carry", "zero"} or States
+        "carry" reads 32 pieces of the text side by side and carries the state from
+        sentence to sentence. Otherwise every sentence begins with zeros, or with the
+        states given (one row). *Shape:* h ``(L, 2, 1, P)``, c ``(L, 2, 1, C)``.
     """
     device = model.softmax_bias.device
-    n_lanes = max(1, min(n_lanes, len(text.ids) // (4 * n_steps)))
-    n_steps = max(1, min(n_steps, len(text.ids) // n_lanes - 1))
-    lanes = Lanes(text, n_lanes, n_steps)
-    states = States.zeros(model.options, n_lanes, device)
-    weight = model.softmax_weight.to(model.product_type)
     losses = torch.zeros(2, dtype=torch.float64, device=device)
     counts = torch.zeros(2, dtype=torch.int64, device=device)
-    for step in range(lanes.steps_per_epoch):
-        ids = torch.from_numpy(lanes.read(step)).to(device)
-        unique, inverse = torch.unique(ids[:, :-1].flatten(), return_inverse=True)
+    carried: States | None = None
+    for read in _carried(text) if state == "carry" else _sentences(text):
+        ids = torch.from_numpy(read).to(device)  # (2, T + 1, B); -1 is no word
+        n_rows = ids.shape[2]
+        if isinstance(state, States):
+            start = States(
+                state.h.expand(-1, -1, n_rows, -1), state.c.expand(-1, -1, n_rows, -1)
+            )
+        elif carried is None or state == "zero":
+            start = States.zeros(model.options, n_rows, device)
+        else:
+            start = carried
+        words = ids[:, :-1].clamp_min(0)
+        unique, inverse = torch.unique(words.flatten(), return_inverse=True)
         vectors = model.token_vectors(character_ids[unique].long())
-        inputs = vectors[inverse].view(*ids[:, :-1].shape, -1)
-        layers, states = model.contextualize(inputs, states)
+        inputs = vectors[inverse].view(*words.shape, -1)
+        layers, carried = model.contextualize(inputs, start)
         for direction, skipped in enumerate((BEGIN, END)):
             following = ids[direction, 1:].flatten()
-            is_counted = following != skipped
+            counted = torch.nonzero((following >= 0) & (following != skipped))
             hidden = layers[-1][direction].flatten(0, 1)
-            for start in range(0, len(hidden), _ROWS_PER_CHUNK):
-                rows = slice(start, start + _ROWS_PER_CHUNK)
-                logits = hidden[rows] @ weight.t()
-                loss = torch.nn.functional.cross_entropy(
-                    logits.float() + model.softmax_bias,
-                    targets[following[rows]],
-                    reduction="none",
-                )
-                losses[direction] += loss[is_counted[rows]].double().sum()
-            counts[direction] += is_counted.sum()
+            losses[direction] += _total_loss(
+                model, hidden, targets, following, counted.squeeze(1)
+            )
+            counts[direction] += len(counted)
     forward, backward = np.exp((losses / counts.clamp_min(1)).cpu().numpy())
     return Perplexity(float(forward), float(backward), int(counts.sum()))
+
+
+def _total_loss(
+    model: LanguageModel,
+    hidden: Tensor,
+    targets: Tensor,
+    following: Tensor,
+    counted: Tensor,
+) -> Tensor:
+    weight = model.softmax_weight.to(hidden.dtype)
+    total = torch.zeros((), dtype=torch.float64, device=hidden.device)
+    for start in range(0, len(counted), _ROWS_PER_CHUNK):
+        rows = counted[start : start + _ROWS_PER_CHUNK]
+        logits = (hidden[rows] @ weight.t()).float() + model.softmax_bias
+        total += torch.nn.functional.cross_entropy(
+            logits, targets[following[rows]], reduction="sum"
+        ).double()
+    return total
+
+
+def _carried(text: EncodedText) -> Iterator[np.ndarray]:
+    n_lanes = max(1, min(_LANES, len(text.ids) // (4 * _STEPS)))
+    n_steps = max(1, min(_STEPS, len(text.ids) // n_lanes - 1))
+    lanes = Lanes(text, n_lanes, n_steps)
+    for step in range(lanes.steps_per_epoch):
+        yield lanes.read(step)
+
+
+def _sentences(text: EncodedText) -> Iterator[np.ndarray]:
+    """Yield batches of whole sentences, padded with -1 at their ends."""
+    starts = np.flatnonzero(text.ids == BEGIN)
+    lengths = np.flatnonzero(text.ids == END) + 1 - starts
+    order = np.argsort(lengths, kind="stable")
+    first = 0
+    while first < len(order):
+        n_rows = max(1, _TOKENS_PER_BATCH // int(lengths[order[first]]))
+        rows = order[first : first + n_rows]
+        first += n_rows
+        steps = np.arange(lengths[rows].max())[:, None]
+        inside = steps < lengths[rows]
+        forward = starts[rows] + np.where(inside, steps, 0)
+        backward = starts[rows] + np.where(inside, lengths[rows] - 1 - steps, 0)
+        ids = text.ids[np.stack([forward, backward])].astype(np.int64)
+        yield np.where(inside, ids, -1)

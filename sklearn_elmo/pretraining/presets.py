@@ -7,7 +7,7 @@ from sklearn_elmo.bilm.options import BiLmOptions
 __all__ = ["PRESETS", "resolve_size"]
 
 _OFFICIAL_FILTERS = [[1, 32], [2, 32], [3, 64], [4, 128], [5, 256], [6, 512], [7, 1024]]
-_DEFAULT_FILTERS = [[1, 32], [2, 64], [3, 128], [4, 192], [5, 256], [6, 352]]
+_DEFAULT_FILTERS = [[1, 32], [2, 32], [3, 64], [4, 128], [5, 256], [6, 512]]
 
 
 def _options(
@@ -34,7 +34,7 @@ def _options(
 
 
 PRESETS: dict[str, dict[str, Any]] = {
-    "default": _options(_DEFAULT_FILTERS, 1, 448, 320),
+    "default": _options(_DEFAULT_FILTERS, 1, 512, 256),
     "small": _options(_OFFICIAL_FILTERS, 1, 1024, 128),
     "medium": _options(_OFFICIAL_FILTERS, 1, 2048, 256),
     "original": _options(_OFFICIAL_FILTERS, 2, 4096, 512),

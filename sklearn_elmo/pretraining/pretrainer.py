@@ -19,8 +19,13 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 from tqdm import tqdm
 
+from sklearn_elmo.bilm.encoder import Encoder
 from sklearn_elmo.bilm.model import BiLm
-from sklearn_elmo.errors import CorpusError, UnusedParameterWarning
+from sklearn_elmo.errors import (
+    CorpusError,
+    InvalidParameterError,
+    UnusedParameterWarning,
+)
 from sklearn_elmo.models import load, locate, resolve_device
 from sklearn_elmo.pretraining.checkpoint import load_checkpoint, write_text
 from sklearn_elmo.pretraining.constraints import check_pretrainer_parameters
@@ -42,6 +47,7 @@ from sklearn_elmo.pretraining.loss_plot import save_loss_plot
 from sklearn_elmo.pretraining.model_card import model_card
 from sklearn_elmo.pretraining.network import (
     LanguageModel,
+    States,
     initialize,
     initialize_softmax,
 )
@@ -280,19 +286,28 @@ class ElmoPretrainer(BaseEstimator):
         """
         return self.evaluate(X).average
 
-    def evaluate(self, X: Any) -> Perplexity:
+    def evaluate(self, X: Any, *, state: str = "carry") -> Perplexity:
         """Return the perplexity of texts, forward and backward.
 
-        All of the vocabulary competes; state is carried from sentence to sentence. The
-        boundary that opens the next sentence is not counted, and a word outside the
-        vocabulary counts as ``<UNK>``: compare models of one vocabulary.
+        All of the vocabulary competes. The boundary that opens the next sentence is
+        not counted, and a word outside the vocabulary counts as ``<UNK>``: compare
+        models of one vocabulary.
 
         Parameters
         ----------
         X : as in `fit`
             Its numbers are held in memory, 4 bytes a token.
+        state : {"carry", "zero", "warm"}, default="carry"
+            The LSTM's state before a sentence: that after the sentence before, zeros,
+            or that of `ElmoVectorizer`'s ``state="warm"``.
         """
         check_is_fitted(self, "model_")
+        if state not in ("carry", "zero", "warm"):
+            message = (
+                "The 'state' parameter of evaluate must be a str among {'carry', "
+                f"'zero', 'warm'}}. Got {state!r} instead."
+            )
+            raise InvalidParameterError(message)
         device = torch.device(resolve_device(self.device))
         text = encode_documents(iterate_documents(X), _tokenizer())
         if len(text.ids) < 2:
@@ -308,6 +323,7 @@ class ElmoPretrainer(BaseEstimator):
             text,
             torch.from_numpy(text.character_ids(max_characters)).to(device),
             torch.from_numpy(self.vocabulary_.targets_of(text.types)).to(device),
+            state=_warm_states(model) if state == "warm" else state,
         )
 
     def save(self, folder: str | os.PathLike[str], *, dtype: str = "float32") -> None:
@@ -418,7 +434,7 @@ class ElmoPretrainer(BaseEstimator):
         return corpus
 
     def _begin(self, vocabulary: Vocabulary, seed: int) -> tuple[LanguageModel, float]:
-        """Return the model before training, and for how long only its softmax learns."""
+        """Return the model, and the share of the run where only its softmax learns."""
         counts = torch.tensor(vocabulary.counts, dtype=torch.float64)
         generator = torch.Generator().manual_seed(seed)
         frozen_share = 0.0
@@ -451,6 +467,13 @@ def _has_bfloat16(device: torch.device) -> bool:
     return device.type == "cpu" and ask is not None and bool(ask())
 
 
+def _warm_states(model: LanguageModel) -> States:
+    """Return the states that the encoder begins with under ``state="warm"``."""
+    n_layers = model.options.n_layers
+    h, c = (part.clone() for part in Encoder(model.bilm).warm_state())
+    return States(h.view(n_layers, 2, 1, -1), c.view(n_layers, 2, 1, -1))
+
+
 def _tokenizer() -> Callable[[str], list[str]]:
     return resolve_tokenizer("words", estimator="ElmoPretrainer")
 
@@ -466,8 +489,7 @@ def _identify(X: Any) -> Any:
         return None
     if X and all(isinstance(path, str | os.PathLike) for path in X):
         names = [os.fspath(path) for path in X]
-        paths = [Path(name).expanduser() for name in names if "
-" not in name]
+        paths = [Path(name).expanduser() for name in names if "\n" not in name]
         with contextlib.suppress(OSError, ValueError):
             stats = [path.stat() for path in paths]
             if len(paths) == len(X) and all(path.is_file() for path in paths):
