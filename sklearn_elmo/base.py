@@ -17,7 +17,6 @@ from sklearn_elmo.engine import Reader
 from sklearn_elmo.errors import (
     InvalidParameterError,
     ModelMismatchError,
-    TextValueError,
     UnusedParameterWarning,
 )
 from sklearn_elmo.models import open_model, resolve_device
@@ -30,7 +29,7 @@ __all__ = ["ElmoEstimator", "Idf", "Setup", "feature_names"]
 # Texts and characters taken up at a time. Token lists and unmixed layers exist for one
 # chunk only, so these bound the memory of a call beside its texts and its result.
 _CHUNK_TEXTS = 4096
-_CHUNK_CHARACTERS = 4 * 2**20
+_CHUNK_CHARACTERS = 2**20
 
 # Attributes that only some parameters bring about.
 _LEARNED = ("layer_weights_", "layer_scale_", "idf_", "idf_unseen_")
@@ -181,17 +180,12 @@ class ElmoEstimator(TransformerMixin, BaseEstimator):
 
     def _list_texts(self, X: Any) -> list[Any]:
         """Return the texts of any container; None for a missing one."""
-        name = type(self).__name__
         texts: list[Any] = as_texts(
-            X, estimator=name, pretokenized=self.tokenizer == "pretokenized"
+            X,
+            estimator=type(self).__name__,
+            pretokenized=self.tokenizer == "pretokenized",
+            refuse_missing=self.missing == "error",
         )
-        if self.missing == "error" and None in texts:
-            message = (
-                f"Row {texts.index(None)} of the input is missing (None, NaN or NA), "
-                f"which {name} refuses with missing='error'. Fill it, drop it, or set "
-                "missing='zero'."
-            )
-            raise TextValueError(message)
         return texts
 
     def _token_chunks(self, texts: list[Any]) -> Iterator[tuple[int, list[list[str]]]]:

@@ -6,6 +6,7 @@ by itself.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -85,10 +86,8 @@ def pool(
     return reductions[name]
 
 
-def _divide(
-    values: FloatArray, divisors: npt.NDArray[np.int64] | npt.NDArray[np.float64]
-) -> FloatArray:
-    quotient: FloatArray = values / divisors[:, None, None].astype(np.float32)
+def _divide(values: FloatArray, divisors: npt.NDArray[Any]) -> FloatArray:
+    quotient: FloatArray = values / divisors.astype(np.float32)[:, None, None]
     return quotient
 
 

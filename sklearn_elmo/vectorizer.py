@@ -109,7 +109,7 @@ default="average"
 
     Notes
     -----
-    Memory, beside the texts and the result: one chunk of at most 4,096 texts or 4 M
+    Memory, beside the texts and the result: one chunk of at most 4,096 texts or 1 M
     characters as tokens and pooled layers, ``batch_tokens`` tokens in the model, and 16
     bytes a distinct text to find repeated ones.
 

@@ -22,7 +22,11 @@ _QUOTE.maxstring = _QUOTE.maxother = _QUOTE.maxlong = QUOTE_LENGTH
 
 
 def as_texts(
-    X: Any, *, estimator: str, pretokenized: bool = False
+    X: Any,
+    *,
+    estimator: str,
+    pretokenized: bool = False,
+    refuse_missing: bool = False,
 ) -> list[str | list[str] | None]:
     """List the texts of a container.
 
@@ -40,6 +44,8 @@ def as_texts(
         more than one column is refused, even one of str: its rows may be texts
         of equal length or its columns may be features. A *list* of token lists
         of equal length is fine.
+    refuse_missing : bool, default=False
+        True: a missing text is an error.
 
     Returns
     -------
@@ -51,7 +57,8 @@ def as_texts(
     Raises
     ------
     TextValueError
-        A bare str, a 0-d array, or a frame or array that is not one column.
+        A bare str, a 0-d array, a frame or array that is not one column, or a
+        missing text if `refuse_missing`; names its row.
     TextTypeError
         A container without order (dict, set) or of no texts (sparse matrix,
         bytes), or an element that is no text; names its row, type and value.
@@ -65,10 +72,17 @@ def as_texts(
     """
     values = _list_elements(X, estimator, pretokenized)
     if pretokenized:
-        return [_as_tokens(row, value, estimator) for row, value in enumerate(values)]
-    if set(map(type, values)) <= {str, type(None)}:
-        return values
-    return [_as_text(row, value, estimator) for row, value in enumerate(values)]
+        values = [_as_tokens(row, value, estimator) for row, value in enumerate(values)]
+    elif not set(map(type, values)) <= {str, type(None)}:
+        values = [_as_text(row, value, estimator) for row, value in enumerate(values)]
+    if refuse_missing and None in values:
+        message = (
+            f"Row {values.index(None)} of the input is missing (None, NaN or NA), "
+            f"which {estimator} refuses with missing='error'. Fill it, drop it, or set "
+            "missing='zero'."
+        )
+        raise TextValueError(message)
+    return values
 
 
 def is_missing(value: Any) -> bool:

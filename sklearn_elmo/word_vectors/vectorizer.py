@@ -10,10 +10,10 @@ import numpy.typing as npt
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_elmo.base import Idf
 from sklearn_elmo.errors import (
     InvalidParameterError,
     ModelMismatchError,
-    TextValueError,
 )
 from sklearn_elmo.parameters import check_parameters, pooling_names
 from sklearn_elmo.pooling import needed_reductions, pool, scale_to_unit_length
@@ -238,8 +238,12 @@ class WordVectorVectorizer(TransformerMixin, BaseEstimator):
         texts = self._list_texts(X)
         table = load_word_vectors(self.vectors, max_words=self.max_words)
         poolings = pooling_names(self.pooling)
-        if "idf" in poolings:
-            self._learn_idf(table, texts)
+        idf = self._learn_idf(table, texts) if "idf" in poolings else None
+        for name in ("idf_", "idf_unseen_"):  # of an older fit
+            if hasattr(self, name):
+                delattr(self, name)
+        if idf is not None:
+            self.idf_, self.idf_unseen_ = idf
         self.vectors_digest_ = table.digest
         self.n_features_out_ = len(poolings) * table.width
         self._fitted_poolings = poolings
@@ -280,17 +284,12 @@ class WordVectorVectorizer(TransformerMixin, BaseEstimator):
                 raise InvalidParameterError(message)
 
     def _list_texts(self, X: Any) -> list[Any]:
-        name = type(self).__name__
         texts: list[Any] = as_texts(
-            X, estimator=name, pretokenized=self.tokenizer == "pretokenized"
+            X,
+            estimator=type(self).__name__,
+            pretokenized=self.tokenizer == "pretokenized",
+            refuse_missing=self.missing == "error",
         )
-        if self.missing == "error" and None in texts:
-            message = (
-                f"Row {texts.index(None)} of the input is missing (None, NaN or NA), "
-                f"which {name} refuses with missing='error'. Fill it, drop it, or set "
-                "missing='zero'."
-            )
-            raise TextValueError(message)
         return texts
 
     def _look_up(
@@ -319,16 +318,11 @@ class WordVectorVectorizer(TransformerMixin, BaseEstimator):
                 words = [word for word in words if word is not None]
             yield words
 
-    def _learn_idf(self, table: WordVectors, texts: Sequence[Any]) -> None:
+    def _learn_idf(self, table: WordVectors, texts: Sequence[Any]) -> Idf:
         frequencies: Counter[str] = Counter()
         for words in self._look_up(table, texts):
             frequencies.update({word for word in words if word is not None})
-        # As scikit-learn's TfidfTransformer(smooth_idf=True).
-        self.idf_unseen_ = float(np.log(1 + len(texts)) + 1)
-        self.idf_ = {
-            word: float(np.log((1 + len(texts)) / (1 + count)) + 1)
-            for word, count in frequencies.items()
-        }
+        return Idf.of(frequencies, len(texts))
 
     def _pool(self, table: WordVectors, words: list[str | None]) -> FloatArray:
         """Return a text's row. ``words`` is not empty."""
