@@ -63,10 +63,6 @@ for name, pipeline in pipelines.items():
     rows[name] = {score: scores[f"test_{score}"].mean() for score in scoring}
     rows[name]["± accuracy"] = scores["test_accuracy"].std()
     rows[name]["seconds"] = time.perf_counter() - start
-    if name == "ELMo":
-        n_texts = messages["text"].nunique()
-        print(f"the first ELMo fold read {n_texts} distinct messages at most; the others")
-        print("and the union find them in the cache")
 table = pd.DataFrame(rows).T
 print(table.round({"seconds": 1}).round(4).to_string())
 cache.cleanup()
