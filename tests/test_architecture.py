@@ -17,7 +17,8 @@ PACKAGE = Path(__file__).parents[1] / "sklearn_elmo"
 LEVELS = [
     ["errors"],
     ["outputs"],
-    ["bilm", "text", "store", "downloads", "pooling"],
+    ["bilm", "text", "downloads", "pooling"],
+    ["store"],
     ["models"],
     ["engine"],
     ["layer_weights", "parameters"],
@@ -33,6 +34,10 @@ LEVEL_OF = {part: level for level, parts in enumerate(LEVELS) for part in parts}
 # Parts that may know less than their level allows.
 NARROWER = {
     "pooling": {"errors"},
+    "bilm": {"errors", "outputs"},
+    "text": {"errors"},
+    # For the tokens of a str to export; it knows texts by their tokens else.
+    "store": {"errors", "text"},
     "models": {"errors", "bilm", "downloads"},
     "engine": {"errors", "bilm", "store", "models", "pooling"},
     "layer_weights": {"errors"},

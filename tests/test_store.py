@@ -462,6 +462,9 @@ def test_export_keeps_the_order(tmp_path):
     store.export(["b c", "a"], tmp_path / "out.h5", tokenize=str.split)
     with h5py.File(tmp_path / "out.h5") as file:
         assert file["mean/0"][:].tolist() == [[2, 3], [0, 1]]
+    store.export(["d", "a"], tmp_path / "out.h5")  # tokenised as by default
+    with h5py.File(tmp_path / "out.h5") as file:
+        assert file["mean/0"][:].tolist() == [[4, 5], [0, 1]]
 
 
 def test_export_of_tokens_has_lengths(tmp_path):
@@ -494,7 +497,8 @@ def test_export_chooses_among_recipes(tmp_path):
     ("texts", "error", "message"),
     [
         ([["a"], ["new"], ["newer"]], StoreError, "2 of 3 distinct .* is text 1"),
-        (["a"], StoreError, "tokenize="),
+        (["a new text"], StoreError, "1 of 1 distinct .* is text 0"),
+        ([["a"], 3], TypeError, "Row 1"),
     ],
 )
 def test_export_of_what_is_not_there(tmp_path, texts, error, message):

@@ -19,22 +19,19 @@ from sklearn_elmo.store.view import view_of
 
 def as_token_lists(
     texts: Sequence[str] | Sequence[Sequence[str]],
-    tokenize: Callable[[str], Sequence[str]] | None,
+    tokenize: str | Callable[[str], list[str]],
 ) -> list[Sequence[str]]:
-    """Make token lists of texts."""
-    lists: list[Sequence[str]] = []
-    for position, text in enumerate(texts):
-        if not isinstance(text, str):
-            lists.append(text)
-        elif tokenize is not None:
-            lists.append(tokenize(text))
-        else:
-            message = (
-                f"Text {position} is a str ({text[:40]!r}); a store knows texts by "
-                f"their tokens. Pass token lists, or tokenize=."
-            )
-            raise StoreError(message)
-    return lists
+    """Make token lists of texts, unless they are token lists already."""
+    # A store knows texts by their tokens alone; only here it meets them as str.
+    from sklearn_elmo.text import as_texts, tokenize_texts
+
+    name = "EmbeddingStore.export"
+    pretokenized = not isinstance(next(iter(texts), ""), str)
+    values = as_texts(texts, estimator=name, pretokenized=pretokenized)
+    if pretokenized:
+        tokenize = "pretokenized"
+    token_lists = tokenize_texts(values, tokenize, estimator=name)
+    return [tokens or [] for tokens in token_lists]
 
 
 def export_texts(

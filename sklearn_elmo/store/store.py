@@ -161,7 +161,7 @@ class EmbeddingStore:
         texts: Sequence[str] | Sequence[Sequence[str]],
         path: str | os.PathLike[str],
         *,
-        tokenize: Callable[[str], Sequence[str]] | None = None,
+        tokenize: str | Callable[[str], list[str]] = "words",
         recipe: str | None = None,
     ) -> None:
         """Write the rows of some texts to one HDF5 file, in their order.
@@ -171,8 +171,9 @@ class EmbeddingStore:
         texts : sequence of token lists, or of str
         path : str or PathLike
             The file, with one data set of shape (n_texts, width) per stored field.
-        tokenize : callable, optional
-            Makes the token list of a str, as it was made when the text was stored.
+        tokenize : str or callable, default="words"
+            Makes the token list of a str, as it was made when the text was stored:
+            what was the vectorizer's ``tokenizer``.
         recipe : str, optional
             Beginning of the ``folder`` that `info` tells. Can be left out if only one
             recipe with one row a text has all the texts.

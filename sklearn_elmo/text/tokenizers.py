@@ -26,6 +26,7 @@ Tokenizer = Callable[[Any], list[str]]
 # expressions never come near their own time limit of 5 s, whatever the text.
 CHUNK_LENGTH = 10_000
 LONGEST_WORD = 100_000  # a run without white space is cut here; ELMo reads 50
+MEMO_CHARACTERS = 8 * 2**20  # of texts whose tokens are kept
 
 # A word that NLTK leaves alone. Behind it no period of the text is the last one
 # of the input, so that `_detach_sentence_ends` alone decides about periods.
@@ -93,7 +94,7 @@ def words(text: str) -> list[str]:
     >>> words('Mr. Fox didn\'t eat. "Why?" I asked.')  # doctest: +NORMALIZE_WHITESPACE
     ['Mr.', 'Fox', 'did', "n't", 'eat', '.', '"', 'Why', '?', '"', 'I', 'asked', '.']
     """
-    return list(_iterate_words(text))
+    return list(_MEMO.words(text))
 
 
 def whitespace(text: str) -> list[str]:
@@ -137,6 +138,38 @@ def pretokenized(tokens: list[str]) -> list[str]:
     """
     return tokens
 
+
+class _Memo:
+    """Token lists of the texts met last, for as many characters as there is room.
+
+    A grid search tokenises the same texts in every fold of every candidate, and with a
+    cache of embeddings that would be all the work there is.
+    """
+
+    def __init__(self) -> None:
+        self._lists: dict[str, list[str]] = {}
+        self._spellings: dict[str, str] = {}  # one copy of each token
+        self._n_characters = 0
+
+    def words(self, text: str) -> list[str]:
+        """Return the tokens that `words` finds; the list is shared."""
+        found = self._lists.get(text)
+        if found is not None:
+            return found
+        tokens = list(_iterate_words(text))
+        if len(text) > MEMO_CHARACTERS // 100:
+            return tokens
+        # No lock, which a fork could leave locked: threads that meet here lose at most
+        # some texts, or count them twice.
+        if self._n_characters + len(text) > MEMO_CHARACTERS:
+            self._lists, self._spellings, self._n_characters = {}, {}, 0
+        spell = self._spellings.setdefault
+        self._lists[text] = tokens = [spell(token, token) for token in tokens]
+        self._n_characters += len(text)
+        return tokens
+
+
+_MEMO = _Memo()
 
 _BY_NAME: dict[str, Tokenizer] = {
     "words": words,
@@ -211,7 +244,7 @@ def tokenize_texts(
     list of (list of str or None), length n
         The tokens of each text, an empty list for ``""`` and white space, None
         for a missing text. Do not change the lists: with ``"pretokenized"`` they
-        may be the caller's own.
+        may be the caller's own, with ``"words"`` they are kept for the next call.
 
     Raises
     ------
@@ -229,6 +262,8 @@ def tokenize_texts(
     """
     tokenize = resolve_tokenizer(tokenizer, estimator=estimator)
     if tokenize is words:  # stops reading a long text after max_tokens
+        if max_tokens is None:
+            return [None if text is None else _MEMO.words(text) for text in values]
         return [
             None if text is None else list(islice(_iterate_words(text), max_tokens))
             for text in values
