@@ -25,7 +25,7 @@ TokenList = Sequence[str]
 NUMERICS_VERSION = 1
 
 # Texts read side by side. More do not make products faster on a CPU; a GPU fills up
-# later. (tests/benchmarks/NOTES.md)
+# later.
 _ROWS_PER_BATCH = {"cpu": 256}
 _ROWS_PER_BATCH_ON_ACCELERATORS = 1024
 # Memory for the gates of all tokens of a window, from which "auto" counts the tokens.

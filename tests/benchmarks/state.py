@@ -2,10 +2,10 @@
 
     python tests/benchmarks/state.py DATA_FOLDER [MODEL]
 
-DATA_FOLDER has ``mr``, ``subj``, ``mpqa`` (``all.tsv.gz``) and ``trec``
-(``train.tsv.gz``, ``test.tsv``) with the columns label and text. Logistic regression on
-standardised features, all layers concatenated, mean over tokens; its strength is chosen
-inside the training part. Five folds, or TREC's own test set.
+DATA_FOLDER has ``mr``, ``subj`` (``all.tsv.gz``) and ``trec`` (``train.tsv.gz``,
+``test.tsv``) with the columns label and text. Logistic regression (C = 0.01) on
+standardised features, all layers concatenated, mean over tokens. Five folds, or TREC's
+own test set. Held-out loss is what ``sklearn-elmo perplexity --state`` prints.
 """
 
 import csv
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from sklearn.linear_model import LogisticRegressionCV
+from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -32,7 +32,7 @@ def correct_answers(
     train: np.ndarray, y_train: pd.Series, test: np.ndarray, y_test: pd.Series
 ) -> np.ndarray:
     classifier = make_pipeline(
-        StandardScaler(), LogisticRegressionCV(Cs=np.logspace(-4, 0, 5), cv=3)
+        StandardScaler(), LogisticRegression(C=0.01, max_iter=300)
     )
     predicted = classifier.fit(train, y_train).predict(test)
     return np.asarray(predicted == y_test.to_numpy())
@@ -40,7 +40,7 @@ def correct_answers(
 
 def main(folder: Path, model: str) -> None:
     print(f"{'set':6} {'zero':>7} {'warm':>7} {'warm - zero':>14}")
-    for name in ("mr", "subj", "mpqa", "trec"):
+    for name in ("trec", "mr", "subj"):
         correct = {}
         for state in STATES:
             elmo = ElmoVectorizer(model, layer_mix="concat", state=state)
@@ -69,7 +69,8 @@ def main(folder: Path, model: str) -> None:
         error = difference.std() / np.sqrt(len(difference))
         print(
             f"{name:6} {zero.mean():7.2f} {warm.mean():7.2f} "
-            f"{difference.mean():+7.2f} ± {error:.2f}"
+            f"{difference.mean():+7.2f} ± {error:.2f}",
+            flush=True,
         )
 
 
