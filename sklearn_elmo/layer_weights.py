@@ -12,7 +12,7 @@ from sklearn.utils.multiclass import type_of_target
 
 from sklearn_elmo.errors import InvalidParameterError
 
-__all__ = ["LayerWeights", "learn_layer_weights"]
+__all__ = ["LayerWeights", "check_labels", "learn_layer_weights"]
 
 FloatArray = npt.NDArray[np.floating[Any]]
 
@@ -116,6 +116,14 @@ def learn_layer_weights(pooled: npt.NDArray[np.float32], y: Any) -> LayerWeights
         key=lambda result: result.fun,
     ).x
     return LayerWeights(softmax(found[:n_layers]), float(found[n_layers]))
+
+
+def check_labels(y: Any, n_samples: int) -> None:
+    """Refuse labels that cannot be learned from, before anything costly is done.
+
+    Parameters and errors as in `learn_layer_weights`.
+    """
+    _encode_target(y, n_samples)
 
 
 def _encode_target(y: Any, n_texts: int) -> tuple[FloatArray, Any]:

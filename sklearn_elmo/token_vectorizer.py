@@ -10,7 +10,11 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_elmo.base import ElmoEstimator, Setup, feature_names
 from sklearn_elmo.errors import InvalidParameterError
-from sklearn_elmo.layer_weights import LayerWeights, learn_layer_weights
+from sklearn_elmo.layer_weights import (
+    LayerWeights,
+    check_labels,
+    learn_layer_weights,
+)
 from sklearn_elmo.parameters import check_parameters
 from sklearn_elmo.pooling import mix_layers
 from sklearn_elmo.store import text_key
@@ -186,17 +190,19 @@ TextValueError
     def _learn_layer_weights(
         self, setup: Setup, texts: list[Any], y: Any
     ) -> LayerWeights:
-        labels = None if y is None else list(y)
+        of_tokens = _is_of_tokens(y)
+        labels = self._join_labels(texts, list(y)) if of_tokens else y
+        n_samples = len(labels) if of_tokens else len(texts)
+        check_labels(labels, n_samples)
         vectors = self._read_tokens(setup, texts, lambda values: values)
-        if labels and any(map(_is_list, labels)):
-            joined = self._join_labels(texts, labels)
-            return learn_layer_weights(np.concatenate(vectors), joined)
+        if of_tokens:
+            return learn_layer_weights(np.concatenate(vectors), labels)
         width = setup.reader.model.options.output_dim
         means = np.zeros((len(texts), len(setup.layers), width), dtype=np.float32)
         for row, values in enumerate(vectors):
             if len(values):
                 means[row] = values.mean(axis=0)
-        return learn_layer_weights(means, y)
+        return learn_layer_weights(means, labels)
 
     def _join_labels(self, texts: list[Any], labels: list[Any]) -> list[Any]:
         """Put the labels of all tokens in one list, those of cut tokens left out."""
@@ -254,6 +260,12 @@ TextValueError
                 ]
                 progress.update(first + len(token_lists) - progress.n)
         return results
+
+
+def _is_of_tokens(y: Any) -> bool:
+    """Tell a list of labels for each text from one label, or a row of them, a text."""
+    is_one_column = getattr(y, "ndim", 1) == 1 and hasattr(y, "__iter__")
+    return is_one_column and any(map(_is_list, y))
 
 
 def _is_list(labels: Any) -> bool:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_elmo.base import ElmoEstimator, Idf, Setup, feature_names
-from sklearn_elmo.layer_weights import learn_layer_weights
+from sklearn_elmo.layer_weights import check_labels, learn_layer_weights
 from sklearn_elmo.parameters import pooling_names
 from sklearn_elmo.pooling import (
     WEIGHTED_SUM,
@@ -254,6 +254,7 @@ default="average"
             learned |= {"idf_": idf.table, "idf_unseen_": idf.unseen}
         pooled = None
         if self._mixes("learned"):
+            check_labels(y, len(texts))
             pooled = self._pool_texts(setup, texts)
             # (N, n_layers, n_poolings * D)
             n_texts, n_poolings, n_layers, width = pooled.shape
