@@ -24,6 +24,7 @@ Document = list[str] | list[list[str]]
 # leaves most sentences beside their neighbours.
 _LINES_PER_DOCUMENT = 100
 _LONGEST_QUOTE = 40
+_NOTHING = object()
 
 
 def iterate_documents(X: Any) -> Iterator[Document]:
@@ -56,8 +57,8 @@ def iterate_documents(X: Any) -> Iterator[Document]:
             )
             raise CorpusError(message)
     elements = iter(X)
-    first = next(elements, None)
-    if first is None:
+    first = next(elements, _NOTHING)
+    if first is _NOTHING:
         return
     if _is_path(first):
         for position, path in enumerate(chain([first], elements)):
