@@ -105,9 +105,13 @@ def _pretrain(arguments: argparse.Namespace) -> None:
         verbose=not arguments.quiet,
         **{name: value for name, value in given.items() if value is not None},
     )
+    files = [Path(file) for file in arguments.files]
     folder = Path(arguments.folder).expanduser()
-    folder.mkdir(parents=True, exist_ok=True)  # fails now, not after hours
-    pretrainer.fit([Path(file) for file in arguments.files])
+    # What can fail shall fail now, not after hours.
+    for file in files:
+        file.expanduser().open("rb").close()
+    folder.mkdir(parents=True, exist_ok=True)
+    pretrainer.fit(files)
     pretrainer.save(folder, dtype="float16" if arguments.float16 else "float32")
     sys.stderr.write(
         f"{folder}: held-out perplexity {pretrainer.held_out_perplexity_:.1f}\n"

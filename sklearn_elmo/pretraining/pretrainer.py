@@ -349,7 +349,7 @@ class ElmoPretrainer(BaseEstimator):
             n_parameters=sum(p.numel() for p in self.model_.bilm.parameters()),
             n_words=len(self.vocabulary_),
             parameters={
-                name: value
+                name: getattr(value, "__qualname__", value)  # a teacher's name
                 for name, value in self.get_params(deep=False).items()
                 if name not in ("size", "checkpoint_dir", "verbose")
             },

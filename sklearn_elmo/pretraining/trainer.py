@@ -144,8 +144,9 @@ class Trainer:
                 self.save()
                 last_checkpoint = time.monotonic()
         self.model.requires_grad_(True)
-        self._judge()
-        self.save()
+        if "held_out_average" not in (self.history or [{}])[-1]:
+            self._judge()
+            self.save()
 
     def save(self) -> None:
         """Write a checkpoint, if there is a folder for it."""

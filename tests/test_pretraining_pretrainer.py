@@ -1,0 +1,462 @@
+"""`ElmoPretrainer` and its two commands."""
+
+import json
+import os
+import pickle
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import reference_numpy
+import torch
+from sklearn.base import clone
+
+from sklearn_elmo.cli import main
+from sklearn_elmo.errors import (
+    CorpusError,
+    InvalidParameterError,
+    ModelFileError,
+    TrainingError,
+    UnusedParameterWarning,
+)
+from sklearn_elmo.models import load
+from sklearn_elmo.pretraining import checkpoint, trainer
+from sklearn_elmo.pretraining.pretrainer import ElmoPretrainer
+from sklearn_elmo.pretraining.teacher import TeacherTexts
+
+TINY = {
+    "lstm": {
+        "use_skip_connections": True,
+        "projection_dim": 8,
+        "cell_clip": 3,
+        "proj_clip": 3,
+        "dim": 16,
+        "n_layers": 2,
+    },
+    "char_cnn": {
+        "activation": "relu",
+        "filters": [[1, 4], [2, 8], [3, 12]],
+        "n_highway": 1,
+        "embedding": {"dim": 4},
+        "max_characters_per_token": 50,
+    },
+}
+# Weights after so many words are the same however often the run is stopped.
+RUN = {
+    "max_tokens": 1600,
+    "batch_size": 4,
+    "n_steps": 10,
+    "precision": "float32",
+    "random_state": 3,
+    "min_count": 1,
+    "held_out_share": 0.05,
+    "n_negative_samples": 20,
+}
+
+PEOPLE = ["farmer", "teacher", "doctor", "driver", "painter"]
+ANIMALS = ["horse", "spaniel", "parrot", "hamster", "donkey"]
+
+
+def make_sentences(nouns, n=300, seed=0):
+    """Sentences whose end is told by their beginning."""
+    rng = np.random.default_rng(seed)
+    verbs = ["likes", "fears", "helps"]
+    sentences = []
+    for _ in range(n):
+        k, other, verb = rng.integers(5), rng.integers(5), rng.integers(3)
+        sentences.append(
+            f"the {nouns[k]} {verbs[verb]} a {nouns[other]} in the {nouns[k]} house ."
+        )
+    return sentences
+
+
+def weights_of(pretrainer):
+    return {
+        name: tensor.numpy() for name, tensor in pretrainer.model_.state_dict().items()
+    }
+
+
+def assert_same_weights(one, other):
+    expected = weights_of(other)
+    for name, array in weights_of(one).items():
+        np.testing.assert_array_equal(array, expected[name], err_msg=name)
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    return ElmoPretrainer(TINY, **(RUN | {"max_tokens": 12_000})).fit(
+        make_sentences(PEOPLE)
+    )
+
+
+def test_training_lowers_perplexity_towards_what_the_text_allows(fitted):
+    held_out = make_sentences(PEOPLE, 20, seed=9)
+    begin = ElmoPretrainer(TINY, **(RUN | {"max_tokens": 40})).fit(
+        make_sentences(PEOPLE)
+    )
+    assert begin.perplexity(held_out) > 8
+    assert fitted.perplexity(held_out) < 4
+    assert fitted.held_out_perplexity_ < 4
+
+
+def test_the_history_tells_the_course(fitted):
+    row = fitted.history_[0]
+    assert row["step"] == 20
+    assert row["tokens"] == 800
+    assert row["tokens_per_second"] > 0
+    assert fitted.history_[-2]["smoothed_loss"] < row["smoothed_loss"]
+    assert {"held_out_forward", "held_out_backward"} <= set(fitted.history_[-1])
+
+
+def test_perplexity_of_every_start_state(fitted):
+    texts = make_sentences(PEOPLE, 30, seed=9)
+    found = {s: fitted.evaluate(texts, state=s) for s in ("carry", "zero", "warm")}
+    assert all(1 < judged.average < 6 for judged in found.values())
+    # Every word, and the boundary of the own side, in both directions.
+    assert found["zero"].n_tokens == 2 * sum(len(t.split()) + 1 for t in texts)
+    with pytest.raises(InvalidParameterError, match="'state' parameter"):
+        fitted.evaluate(texts, state="cold")
+
+
+def test_perplexity_is_that_of_the_plain_model(fitted):
+    """Words and softmax one by one, with the reading modules."""
+    text = "the doctor likes a horse ."
+    words = ["<S>", *text.split(), "</S>"]
+    model, vocabulary = fitted.model_, fitted.vocabulary_
+    targets = vocabulary.targets_of(words)
+    with torch.no_grad():
+        layers = reference_layers(model, words)
+        logits = (
+            layers @ model.softmax_weight.double().t() + model.softmax_bias.double()
+        )
+        likelihood = logits.log_softmax(dim=-1).numpy()
+    n = len(words)
+    forward = [likelihood[0, k, targets[k + 1]] for k in range(n - 1)]
+    backward = [likelihood[1, k, targets[k - 1]] for k in range(1, n)]
+    judged = fitted.evaluate([text], state="zero")
+    assert judged.forward == pytest.approx(np.exp(-np.mean(forward)), rel=1e-4)
+    assert judged.backward == pytest.approx(np.exp(-np.mean(backward)), rel=1e-4)
+    assert judged.n_tokens == 2 * (n - 1)
+
+
+def reference_layers(model, words):
+    elmo = reference_numpy.ReferenceElmo(
+        model.options.to_dict(), model.bilm.to_arrays()
+    )
+    top = elmo.embed_with_boundaries(words[1:-1])[0][-1]  # (n, 2P)
+    return torch.from_numpy(np.stack(np.split(top, 2, axis=-1)))
+
+
+def test_a_saved_model_is_read_by_an_independent_reader(fitted, tmp_path):
+    fitted.save(tmp_path)
+    sentence = ["the", "painter", "fears", "Zürich"]
+    reference = reference_numpy.ReferenceElmo.from_folder(tmp_path).embed(sentence)
+    ids = torch.tensor([[reference_numpy.character_ids(w) for w in sentence]])
+    with torch.no_grad():
+        layers = load(tmp_path)(ids).layers
+    for ours, theirs in zip(layers, reference, strict=True):
+        np.testing.assert_allclose(ours[0, 1:-1], theirs, atol=1e-5)
+    card = (tmp_path / "MODEL_CARD.md").read_text()
+    assert f"{fitted.history_[-1]['held_out_average']:.2f}" in card
+    assert "none: a language model alone" in card
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_what_is_loaded_again_judges_alike(fitted, tmp_path, dtype):
+    fitted.save(tmp_path, dtype=dtype)
+    texts = make_sentences(PEOPLE, 20, seed=9)
+    again = ElmoPretrainer.load(tmp_path)
+    assert again.vocabulary_ == fitted.vocabulary_
+    assert again.perplexity(texts) == pytest.approx(fitted.perplexity(texts), rel=1e-2)
+
+
+@pytest.mark.parametrize("name", ["softmax.npz", "vocabulary.json"])
+def test_a_damaged_softmax_is_named(fitted, tmp_path, name):
+    fitted.save(tmp_path)
+    (tmp_path / name).write_bytes(b"nonsense")
+    with pytest.raises(ModelFileError, match="damaged"):
+        ElmoPretrainer.load(tmp_path)
+    (tmp_path / name).unlink()
+    with pytest.raises(ModelFileError, match="no softmax"):
+        ElmoPretrainer.load(tmp_path)
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_does_not():
+    texts = make_sentences(PEOPLE, 60)
+    one, same = (ElmoPretrainer(TINY, **RUN).fit(texts) for _ in range(2))
+    assert_same_weights(one, same)
+    other = ElmoPretrainer(TINY, **(RUN | {"random_state": 4})).fit(texts)
+    assert not np.array_equal(
+        weights_of(one)["softmax_weight"], weights_of(other)["softmax_weight"]
+    )
+
+
+def test_a_killed_run_goes_on_to_the_same_weights(tmp_path):
+    script = tmp_path / "run.py"
+    script.write_text(
+        "import os, signal, sys, torch\n"
+        "torch.set_num_threads(1)\n"
+        f"sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        "import test_pretraining_pretrainer as tests\n"
+        "from sklearn_elmo.pretraining import trainer\n"
+        "trainer._SECONDS_PER_CHECKPOINT = 0.0\n"
+        "step = trainer.Trainer._step\n"
+        "def kill_at_23(self):\n"
+        "    if self.progress.step == 23:\n"
+        "        os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    return step(self)\n"
+        "trainer.Trainer._step = kill_at_23\n"
+        "tests.fit_for_the_kill(sys.argv[1])\n"
+    )
+    folder = tmp_path / "checkpoints"
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    killed = subprocess.run(
+        [sys.executable, script, folder], env=environment, timeout=300, check=False
+    )
+    assert killed.returncode == -signal.SIGKILL
+    assert checkpoint.load_checkpoint(folder)["progress"]["step"] == 23
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        assert_same_weights(fit_for_the_kill(folder), fit_for_the_kill(None))
+    finally:
+        torch.set_num_threads(n_threads)
+
+
+def fit_for_the_kill(checkpoint_dir):
+    pretrainer = ElmoPretrainer(TINY, checkpoint_dir=checkpoint_dir, **RUN)
+    return pretrainer.fit(make_sentences(PEOPLE, 60))
+
+
+def test_a_finished_run_is_found_finished(tmp_path):
+    texts = make_sentences(PEOPLE, 60)
+    pretrainer = ElmoPretrainer(TINY, checkpoint_dir=tmp_path, **RUN)
+    first = weights_of(clone(pretrainer).fit(texts))
+    again = pretrainer.fit(texts)
+    np.testing.assert_array_equal(
+        weights_of(again)["softmax_bias"], first["softmax_bias"]
+    )
+    rows = [
+        json.loads(row) for row in (tmp_path / "metrics.jsonl").read_text().splitlines()
+    ]
+    assert rows[0] == again.history_[0]
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [({"dropout": 0.3}, "settings"), ({"random_state": 5}, "settings|corpus")],
+)
+def test_a_checkpoint_of_another_run_is_refused(tmp_path, change, named):
+    texts = make_sentences(PEOPLE, 60)
+    run = RUN | {"max_tokens": 80, "checkpoint_dir": tmp_path}
+    ElmoPretrainer(TINY, **run).fit(texts)
+    with pytest.raises(TrainingError, match=f"of another run: its ({named})"):
+        ElmoPretrainer(TINY, **(run | change)).fit(texts)
+
+
+def test_a_damaged_checkpoint_is_named(tmp_path):
+    (tmp_path / "checkpoint.pt").write_bytes(b"PK nothing")
+    with pytest.raises(TrainingError, match=r"checkpoint\.pt' is damaged"):
+        ElmoPretrainer(TINY, checkpoint_dir=tmp_path, **RUN).fit(["a b", "c d"])
+
+
+def test_a_full_disk_keeps_the_checkpoint_before(tmp_path, monkeypatch):
+    monkeypatch.setattr(trainer, "_SECONDS_PER_CHECKPOINT", 0.0)
+    real_save = torch.save
+    n_saves = []
+
+    def save(content, file):
+        n_saves.append(1)
+        if len(n_saves) == 4:
+            file.write(b"half of it")
+            raise OSError(28, "No space left on device")
+        real_save(content, file)
+
+    monkeypatch.setattr(torch, "save", save)
+    with pytest.raises(TrainingError, match="No space left"):
+        ElmoPretrainer(TINY, checkpoint_dir=tmp_path, **RUN).fit(
+            make_sentences(PEOPLE, 60)
+        )
+    assert checkpoint.load_checkpoint(tmp_path)["progress"]["step"] == 3
+    assert not list(tmp_path.glob(".checkpoint*"))
+
+
+def test_a_loss_that_is_not_finite_stops_before_it_does_harm(tmp_path, monkeypatch):
+    monkeypatch.setattr(trainer, "_SECONDS_PER_CHECKPOINT", 0.0)
+    step = trainer.Trainer._step
+
+    def poison(self):
+        if self.progress.step == 5:
+            with torch.no_grad():
+                self.model.softmax_bias.fill_(float("nan"))
+        return step(self)
+
+    monkeypatch.setattr(trainer.Trainer, "_step", poison)
+    with pytest.raises(TrainingError, match="not finite") as caught:
+        ElmoPretrainer(TINY, checkpoint_dir=tmp_path, **RUN).fit(
+            make_sentences(PEOPLE, 60)
+        )
+    assert str(tmp_path) in str(caught.value)
+    kept = checkpoint.load_checkpoint(tmp_path)
+    assert kept["progress"]["step"] == 5
+    assert torch.isfinite(kept["model"]["softmax_bias"]).all()
+
+
+def test_a_loss_that_grows_stops(monkeypatch):
+    monkeypatch.setattr(trainer, "_DIVERGENCE", 0.5)
+    with pytest.raises(TrainingError, match="loss"):
+        ElmoPretrainer(TINY, learning_rate=50.0, **(RUN | {"max_tokens": 8000})).fit(
+            make_sentences(PEOPLE)
+        )
+
+
+def test_a_pretrained_start_beats_a_random_one_on_new_text(fitted, tmp_path):
+    fitted.save(tmp_path)
+    texts, new = make_sentences(ANIMALS), make_sentences(ANIMALS, 30, seed=9)
+    run = RUN | {"max_tokens": 2000, "learning_rate": 0.01}
+    adapted = ElmoPretrainer(init=tmp_path, **run).fit(texts)
+    random = ElmoPretrainer(TINY, **run).fit(texts)
+    short = ElmoPretrainer(init=tmp_path, **(run | {"max_tokens": 40})).fit(texts)
+    assert adapted.perplexity(new) < short.perplexity(new)
+    assert adapted.perplexity(new) < random.perplexity(new)
+
+
+def test_without_a_softmax_it_is_learned_first_and_the_rest_is_frozen(tiny_model):
+    texts = make_sentences(PEOPLE, 60)
+    before = load(tiny_model).to_arrays()
+    run = RUN | {"learning_rate": 0.01}
+    frozen = ElmoPretrainer(init=tiny_model, **(run | {"max_tokens": 40})).fit(texts)
+    # One step of one: all of it in the frozen part.
+    after = frozen.model_.bilm.to_arrays()
+    assert all(np.array_equal(before[name], after[name]) for name in before)
+    trained = ElmoPretrainer(init=tiny_model, **run).fit(texts).model_.bilm.to_arrays()
+    assert not any(np.array_equal(before[name], trained[name]) for name in before)
+
+
+def test_size_beside_init_warns(tiny_model):
+    with pytest.warns(UnusedParameterWarning, match="'size'"):
+        ElmoPretrainer("small", init=tiny_model, **(RUN | {"max_tokens": 40})).fit(
+            make_sentences(PEOPLE, 30)
+        )
+
+
+def bag_of_letters(texts):
+    return np.array([[text.count(c) for c in "aehioprst"] for text in texts]) + 0.5
+
+
+def test_a_teacher_is_learned_from(tmp_path):
+    run = RUN | {"max_tokens": 6000, "learning_rate": 0.01, "n_teacher_texts": 200}
+    taught = ElmoPretrainer(
+        TINY, teacher=bag_of_letters, checkpoint_dir=tmp_path, **run
+    ).fit(make_sentences(PEOPLE))
+    losses = [row["teacher_loss"] for row in taught.history_ if "teacher_loss" in row]
+    assert losses[-1] < 0.8 * losses[0]
+    assert taught.held_out_perplexity_ < 8
+    taught.save(tmp_path / "model")
+    assert "bag_of_letters" in (tmp_path / "model" / "MODEL_CARD.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("teacher", "named"),
+    [
+        (lambda texts: np.zeros(len(texts)), "shape"),
+        (lambda texts: np.zeros((1, 4)), "shape"),
+        (lambda texts: np.full((len(texts), 4), np.nan), "not finite"),
+    ],
+)
+def test_a_teacher_that_returns_nonsense_is_named(teacher, named):
+    with pytest.raises(TrainingError, match=named):
+        ElmoPretrainer(TINY, teacher=teacher, **RUN).fit(make_sentences(PEOPLE, 30))
+
+
+def test_the_teachers_texts_are_rows_of_like_length(fitted, tmp_path):
+    from sklearn_elmo.pretraining.corpus import encode_documents
+
+    text = encode_documents([make_sentences(PEOPLE)], str.split)
+    texts = TeacherTexts.ask(
+        bag_of_letters, text, 100, np.random.default_rng(0), tmp_path / "t.npy"
+    )
+    drawn = texts.draw(16, np.random.default_rng(1))
+    assert drawn.vectors.norm(dim=1).numpy() == pytest.approx(1, abs=1e-3)
+    n_steps, n_rows = drawn.ids.shape[1:]
+    for row in range(n_rows):
+        length = int(drawn.lengths[row])
+        forward, backward = drawn.ids[:, :length, row]
+        assert forward[0] == 0
+        assert forward[-1] == 1
+        assert torch.equal(forward.flip(0), backward)
+        assert length <= n_steps
+
+
+@pytest.mark.parametrize(
+    ("parameter", "value"),
+    [
+        ("size", "huge"),
+        ("epochs", 0),
+        ("max_minutes", "long"),
+        ("precision", "float64"),
+        ("random_state", -1),
+        ("verbose", 1),
+        ("dropout", 1.0),
+        ("batch_size", 0),
+        ("teacher", "MiniLM"),
+        ("device", "tpu"),
+        ("checkpoint_dir", 3),
+        ("n_negative_samples", True),
+    ],
+)
+def test_a_parameter_that_cannot_be_is_named(parameter, value):
+    with pytest.raises(InvalidParameterError, match=f"'{parameter}' parameter"):
+        ElmoPretrainer(**{parameter: value}).fit(["a b"])
+
+
+def test_it_is_a_scikit_learn_estimator(fitted):
+    copy = clone(fitted)
+    assert copy.get_params() == fitted.get_params()
+    assert not hasattr(copy, "model_")
+    again = pickle.loads(pickle.dumps(fitted))
+    assert_same_weights(again, fitted)
+
+
+@pytest.mark.parametrize("texts", [[], [""], ["word"] * 5])
+def test_too_little_text_is_refused(texts):
+    with pytest.raises(CorpusError):
+        ElmoPretrainer(TINY, **RUN).fit(texts)
+
+
+def test_text_that_is_shorter_than_a_batch_trains():
+    fitted = ElmoPretrainer(TINY, epochs=2, random_state=0).fit(["one two three"])
+    assert fitted.n_tokens_ == 5
+    assert np.isnan(fitted.held_out_perplexity_) or fitted.held_out_perplexity_ > 0
+
+
+def test_bfloat16_trains_about_as_well(fitted):
+    run = RUN | {"max_tokens": 12_000, "precision": "bfloat16"}
+    halves = ElmoPretrainer(TINY, **run).fit(make_sentences(PEOPLE))
+    texts = make_sentences(PEOPLE, 20, seed=9)
+    assert halves.perplexity(texts) == pytest.approx(fitted.perplexity(texts), rel=0.3)
+
+
+def test_pretrain_and_perplexity_commands(tmp_path, capsys):
+    text, options = tmp_path / "text.txt", tmp_path / "options.json"
+    text.write_text("\n".join(make_sentences(PEOPLE, 100)))
+    options.write_text(json.dumps(TINY))
+    model = tmp_path / "model"
+    arguments = ["pretrain", str(model), str(text), "--options-file", str(options)]
+    arguments += ["--epochs", "1", "--batch-size", "4", "--random-state", "0"]
+    assert main([*arguments, "--quiet", "--float16"]) == 0
+    assert "held-out perplexity" in capsys.readouterr().err
+    assert main(["perplexity", str(model), str(text)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    names = [line.split("\t")[0] for line in lines]
+    assert names == ["forward", "backward", "average", "predictions"]
+
+
+def test_pretrain_says_what_is_wrong_on_one_line(tmp_path, capsys):
+    assert main(["pretrain", str(tmp_path / "model"), str(tmp_path / "no.txt")]) == 1
+    error = capsys.readouterr().err
+    assert "no.txt" in error
+    assert len(error.splitlines()) == 1
