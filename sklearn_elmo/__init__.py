@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from sklearn_elmo.allennlp.module import Elmo
     from sklearn_elmo.allennlp.scalar_mix import ScalarMix
     from sklearn_elmo.allennlp.token_embedder import ElmoTokenEmbedder
+    from sklearn_elmo.pretraining.pretrainer import ElmoPretrainer
     from sklearn_elmo.store import EmbeddingStore
     from sklearn_elmo.token_vectorizer import ElmoTokenVectorizer
     from sklearn_elmo.vectorizer import ElmoVectorizer
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Elmo",
     "ElmoEmbedder",
+    "ElmoPretrainer",
     "ElmoTokenEmbedder",
     "ElmoTokenVectorizer",
     "ElmoVectorizer",
@@ -37,6 +39,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "Elmo": "sklearn_elmo.allennlp.module",
     "ElmoEmbedder": "sklearn_elmo.allennlp.embedder",
+    "ElmoPretrainer": "sklearn_elmo.pretraining.pretrainer",
     "ElmoTokenEmbedder": "sklearn_elmo.allennlp.token_embedder",
     "ElmoTokenVectorizer": "sklearn_elmo.token_vectorizer",
     "ElmoVectorizer": "sklearn_elmo.vectorizer",
