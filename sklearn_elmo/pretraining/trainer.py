@@ -20,7 +20,7 @@ from sklearn_elmo.pretraining.checkpoint import (
     to_json_lines,
     write_text,
 )
-from sklearn_elmo.pretraining.corpus import Corpus
+from sklearn_elmo.pretraining.corpus import Corpus, EncodedText
 from sklearn_elmo.pretraining.evaluation import Perplexity, measure_perplexity
 from sklearn_elmo.pretraining.network import LanguageModel, States
 from sklearn_elmo.pretraining.settings import Budget, Settings, rate_at
@@ -35,6 +35,8 @@ METRICS_NAME = "metrics.jsonl"
 _BETAS = (0.9, 0.99)
 _STEPS_PER_REPORT = 20
 _SECONDS_PER_CHECKPOINT = 300.0
+# Judged by at the end, and at each quarter before it.
+_HELD_OUT_TOKENS, _FEW_HELD_OUT_TOKENS = 200_000, 20_000
 # Loss of the last steps against the lowest so far, both smoothed, in nats.
 _DIVERGENCE = 2.0
 _SMOOTHING = 0.95
@@ -134,18 +136,21 @@ class Trainer:
         begin = last_checkpoint - self.progress.seconds
         reported = self.progress.step, self.progress.seconds
         while self._share() < 1:
+            quarter = int(4 * self._share())
             losses = self._step()
             self.progress.seconds = time.monotonic() - begin
             self._check(losses)
             if self.progress.step % _STEPS_PER_REPORT == 0 or self._share() >= 1:
                 self._report(losses, *reported)
                 reported = self.progress.step, self.progress.seconds
+            if quarter < int(4 * self._share()) < 4:
+                self._judge(_FEW_HELD_OUT_TOKENS)
             if time.monotonic() - last_checkpoint > _SECONDS_PER_CHECKPOINT:
                 self.save()
                 last_checkpoint = time.monotonic()
         self.model.requires_grad_(True)
-        if "held_out_average" not in (self.history or [{}])[-1]:
-            self._judge()
+        if not self.history or "held_out_average" not in self.history[-1]:
+            self._judge(_HELD_OUT_TOKENS)
             self.save()
 
     def save(self) -> None:
@@ -164,12 +169,16 @@ class Trainer:
         save_checkpoint(self.folder, content)
         write_text(self.folder / METRICS_NAME, to_json_lines(self.history))
 
-    def perplexity(self) -> Perplexity | None:
-        """Judge the model on the held-out text; None if there is none."""
-        if len(self.corpus.held_out.ids) < 2:
+    def perplexity(self, max_tokens: int) -> Perplexity | None:
+        """Judge the model on the held-out text, None if there is none."""
+        held_out = self.corpus.held_out
+        if len(held_out.ids) < 2:
             return None
         return measure_perplexity(
-            self.model, self.corpus.held_out, self.character_ids, self.targets
+            self.model,
+            EncodedText(held_out.ids[:max_tokens], held_out.types),
+            self.character_ids,
+            self.targets,
         )
 
     def _step(self) -> Losses:
@@ -251,8 +260,8 @@ class Trainer:
             row["teacher_loss"] = losses.teacher
         self._add(row)
 
-    def _judge(self) -> None:
-        perplexity = self.perplexity()
+    def _judge(self, max_tokens: int) -> None:
+        perplexity = self.perplexity(max_tokens)
         if perplexity is not None:
             row = {"step": self.progress.step, "held_out_tokens": perplexity.n_tokens}
             for name in ("forward", "backward", "average"):
