@@ -1,9 +1,9 @@
 """Training a bidirectional language model on raw text.
 
 Reading order: ``reading`` (files and texts to documents), ``corpus`` (documents to
-numbers on disk), ``vocabulary``, ``batches`` (which words a step reads); ``network``
-with ``convolution`` and ``recurrence`` (the costly parts, their gradients written out),
-``objective`` and ``teacher`` (what it shall learn); ``step``, ``trainer`` with
-``checkpoint`` and ``evaluation``; ``files`` and ``model_card`` (what is left behind);
-``pretrainer`` (the estimator).
+numbers on disk), ``workspace``, ``vocabulary``, ``batches`` (which words a step reads);
+``network`` with ``convolution`` and ``recurrence`` (the costly parts, their gradients
+written out), ``objective`` and ``teacher`` (what it shall learn); ``step``, ``trainer``
+with ``checkpoint`` and ``evaluation``; ``files`` and ``model_card`` (what is left
+behind); ``pretrainer`` (the estimator).
 """

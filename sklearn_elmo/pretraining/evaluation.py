@@ -8,11 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sklearn_elmo.bilm.encoder import Encoder
 from sklearn_elmo.pretraining.batches import Lanes
 from sklearn_elmo.pretraining.corpus import BEGIN, END, EncodedText
 from sklearn_elmo.pretraining.network import LanguageModel, States
 
-__all__ = ["Perplexity", "StartState", "measure_perplexity"]
+__all__ = ["Perplexity", "StartState", "measure_perplexity", "warm_states"]
 
 StartState = str | States
 
@@ -97,6 +98,13 @@ def measure_perplexity(
             counts[direction] += len(counted)
     forward, backward = np.exp((losses / counts.clamp_min(1)).cpu().numpy())
     return Perplexity(float(forward), float(backward), int(counts.sum()))
+
+
+def warm_states(model: LanguageModel) -> States:
+    """Return the states that the encoder begins with under ``state="warm"``."""
+    n_layers = model.options.n_layers
+    h, c = (part.clone() for part in Encoder(model.bilm).warm_state())
+    return States(h.view(n_layers, 2, 1, -1), c.view(n_layers, 2, 1, -1))
 
 
 def _total_loss(

@@ -16,7 +16,13 @@ from sklearn_elmo.bilm.options import BiLmOptions
 from sklearn_elmo.pretraining.convolution import pooled_features
 from sklearn_elmo.pretraining.recurrence import LayerWeights, run_layer
 
-__all__ = ["LanguageModel", "States", "initialize", "initialize_softmax"]
+__all__ = [
+    "LanguageModel",
+    "States",
+    "choose_product_type",
+    "initialize",
+    "initialize_softmax",
+]
 
 _SOFTMAX_SCALE = 0.05
 _CARRY_BIAS = 2.0  # sigmoid(2) = 0.88: highways begin by passing on what they get
@@ -168,6 +174,22 @@ class LanguageModel(nn.Module):
             pair[0].cell_clip,
             pair[0].proj_clip,
         )
+
+
+def choose_product_type(precision: str, device: torch.device) -> torch.dtype:
+    """Return the type of products that a ``precision`` parameter stands for."""
+    if precision == "auto":
+        precision = "bfloat16" if _has_bfloat16(device) else "float32"
+    return {"float32": torch.float32, "bfloat16": torch.bfloat16}[precision]
+
+
+def _has_bfloat16(device: torch.device) -> bool:
+    """Tell whether products of bfloat16 are faster than those of float32."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported())
+    # PyTorch has no public way to ask the processor.
+    ask = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+    return device.type == "cpu" and ask is not None and bool(ask())
 
 
 def initialize(

@@ -1,15 +1,10 @@
 """Raw text in, a bidirectional language model out: `ElmoPretrainer`."""
 
-import contextlib
 import copy
-import datetime
-import hashlib
-import json
 import logging
 import os
-import tempfile
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,9 +12,7 @@ import numpy as np
 import torch
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
-from tqdm import tqdm
 
-from sklearn_elmo.bilm.encoder import Encoder
 from sklearn_elmo.bilm.model import BiLm
 from sklearn_elmo.errors import (
     CorpusError,
@@ -27,15 +20,16 @@ from sklearn_elmo.errors import (
     UnusedParameterWarning,
 )
 from sklearn_elmo.models import load, locate, resolve_device
-from sklearn_elmo.pretraining.checkpoint import load_checkpoint, write_text
+from sklearn_elmo.pretraining.checkpoint import write_text
 from sklearn_elmo.pretraining.constraints import check_pretrainer_parameters
 from sklearn_elmo.pretraining.corpus import (
-    Corpus,
     encode_documents,
-    open_corpus,
-    read_corpus,
 )
-from sklearn_elmo.pretraining.evaluation import Perplexity, measure_perplexity
+from sklearn_elmo.pretraining.evaluation import (
+    Perplexity,
+    measure_perplexity,
+    warm_states,
+)
 from sklearn_elmo.pretraining.files import (
     CARD_NAME,
     copy_softmax,
@@ -47,25 +41,25 @@ from sklearn_elmo.pretraining.loss_plot import save_loss_plot
 from sklearn_elmo.pretraining.model_card import model_card
 from sklearn_elmo.pretraining.network import (
     LanguageModel,
-    States,
+    choose_product_type,
     initialize,
     initialize_softmax,
 )
 from sklearn_elmo.pretraining.presets import resolve_size
-from sklearn_elmo.pretraining.reading import Document, iterate_documents, shuffled
+from sklearn_elmo.pretraining.progress import progress_bar
+from sklearn_elmo.pretraining.reading import iterate_documents
 from sklearn_elmo.pretraining.settings import Budget, Settings
 from sklearn_elmo.pretraining.teacher import Teacher, TeacherTexts
 from sklearn_elmo.pretraining.trainer import Trainer
 from sklearn_elmo.pretraining.vocabulary import Vocabulary
+from sklearn_elmo.pretraining.workspace import choose_seed, open_workspace, read_text
 from sklearn_elmo.text.tokenizers import resolve_tokenizer
 
 __all__ = ["ElmoPretrainer"]
 
 logger = logging.getLogger(__name__)
 
-_DOCUMENTS_TO_SHUFFLE = 2000
 _FROZEN_SHARE = 0.1  # of the budget, where the softmax is learned anew
-_PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 class ElmoPretrainer(BaseEstimator):
@@ -140,7 +134,7 @@ class ElmoPretrainer(BaseEstimator):
 
     Examples
     --------
-    >>> from sklearn_elmo.pretraining.pretrainer import ElmoPretrainer
+    >>> from sklearn_elmo import ElmoPretrainer
     >>> options = {
     ...     "lstm": {"dim": 16, "projection_dim": 8, "n_layers": 1},
     ...     "char_cnn": {
@@ -221,9 +215,16 @@ class ElmoPretrainer(BaseEstimator):
         """
         check_pretrainer_parameters(self.get_params(deep=False))
         self._warn_of_unused()
-        with self._workspace() as folder:
-            seed = self._seed(folder)
-            corpus = self._read(X, folder, seed)
+        with open_workspace(self.checkpoint_dir) as folder:
+            seed = choose_seed(self.random_state, folder)
+            corpus = read_text(
+                X,
+                _tokenizer(),
+                folder,
+                held_out_share=self.held_out_share,
+                seed=seed,
+                verbose=self.verbose,
+            )
             vocabulary = Vocabulary.from_counts(
                 corpus.train.types,
                 corpus.train.counts(),
@@ -251,7 +252,7 @@ class ElmoPretrainer(BaseEstimator):
                     self.teacher, corpus.train, self.n_teacher_texts, generator, cache
                 )
             targets = vocabulary.targets_of(corpus.train.types)
-            with _progress_bar(self.verbose) as report:
+            with progress_bar(self.verbose) as report:
                 trainer = Trainer(
                     model,
                     corpus,
@@ -323,7 +324,7 @@ class ElmoPretrainer(BaseEstimator):
             text,
             torch.from_numpy(text.character_ids(max_characters)).to(device),
             torch.from_numpy(self.vocabulary_.targets_of(text.types)).to(device),
-            state=_warm_states(model) if state == "warm" else state,
+            state=warm_states(model) if state == "warm" else state,
         )
 
     def save(self, folder: str | os.PathLike[str], *, dtype: str = "float32") -> None:
@@ -388,51 +389,6 @@ class ElmoPretrainer(BaseEstimator):
             )
             warnings.warn(message, UnusedParameterWarning, stacklevel=3)
 
-    @contextlib.contextmanager
-    def _workspace(self) -> Iterator[Path]:
-        if self.checkpoint_dir is not None:
-            folder = Path(self.checkpoint_dir).expanduser()
-            folder.mkdir(parents=True, exist_ok=True)
-            yield folder
-            return
-        with tempfile.TemporaryDirectory(
-            prefix="sklearn-elmo-", ignore_cleanup_errors=True
-        ) as name:
-            yield Path(name)
-
-    def _seed(self, folder: Path) -> int:
-        if self.random_state is not None:
-            return int(self.random_state)
-        checkpoint = load_checkpoint(folder)
-        if checkpoint is not None:  # go on with what chance chose then
-            return int(checkpoint["signature"]["settings"]["seed"])
-        return int(np.random.default_rng().integers(2**31))
-
-    def _read(self, X: Any, folder: Path, seed: int) -> Corpus:
-        """Read the text, or find it read already."""
-        identity = folder / "source.json"
-        source = {"text": _identify(X), "seed": seed, "share": self.held_out_share}
-        if source["text"] is not None and identity.exists():
-            with contextlib.suppress(OSError, ValueError, KeyError):
-                if json.loads(identity.read_text(encoding="utf-8")) == source:
-                    return open_corpus(folder)
-        identity.unlink(missing_ok=True)
-        generator = np.random.default_rng([seed, 0])
-        documents: Iterable[Document] = shuffled(
-            iterate_documents(X), _DOCUMENTS_TO_SHUFFLE, generator
-        )
-        if self.verbose:
-            documents = tqdm(documents, desc="reading", unit=" documents")
-        corpus = read_corpus(
-            documents,
-            _tokenizer(),
-            folder,
-            held_out_share=self.held_out_share,
-            generator=generator,
-        )
-        write_text(identity, json.dumps(source))
-        return corpus
-
     def _begin(self, vocabulary: Vocabulary, seed: int) -> tuple[LanguageModel, float]:
         """Return the model, and the share of the run where only its softmax learns."""
         counts = torch.tensor(vocabulary.counts, dtype=torch.float64)
@@ -449,75 +405,9 @@ class ElmoPretrainer(BaseEstimator):
             if saved is None or not copy_softmax(model, vocabulary, saved):
                 frozen_share = _FROZEN_SHARE
         device = torch.device(resolve_device(self.device))
-        model.product_type = self._product_type(device)
+        model.product_type = choose_product_type(self.precision, device)
         return model.to(device), frozen_share
-
-    def _product_type(self, device: torch.device) -> torch.dtype:
-        if self.precision != "auto":
-            return _PRECISIONS[self.precision]
-        return torch.bfloat16 if _has_bfloat16(device) else torch.float32
-
-
-def _has_bfloat16(device: torch.device) -> bool:
-    """Tell whether products of bfloat16 are faster than those of float32."""
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported())
-    # PyTorch has no public way to ask the processor.
-    ask = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
-    return device.type == "cpu" and ask is not None and bool(ask())
-
-
-def _warm_states(model: LanguageModel) -> States:
-    """Return the states that the encoder begins with under ``state="warm"``."""
-    n_layers = model.options.n_layers
-    h, c = (part.clone() for part in Encoder(model.bilm).warm_state())
-    return States(h.view(n_layers, 2, 1, -1), c.view(n_layers, 2, 1, -1))
 
 
 def _tokenizer() -> Callable[[str], list[str]]:
     return resolve_tokenizer("words", estimator="ElmoPretrainer")
-
-
-def _identify(X: Any) -> Any:
-    """Return what tells a text from another without reading it; None if nothing does.
-
-    Files are told by their names, sizes and times; texts in a list by what they say.
-    """
-    if isinstance(X, str | os.PathLike):
-        X = [X]
-    if not isinstance(X, list | tuple):
-        return None
-    if X and all(isinstance(path, str | os.PathLike) for path in X):
-        names = [os.fspath(path) for path in X]
-        paths = [Path(name).expanduser() for name in names if "\n" not in name]
-        with contextlib.suppress(OSError, ValueError):
-            stats = [path.stat() for path in paths]
-            if len(paths) == len(X) and all(path.is_file() for path in paths):
-                return [
-                    [str(path.resolve()), stat.st_size, stat.st_mtime_ns]
-                    for path, stat in zip(paths, stats, strict=True)
-                ]
-    digest = hashlib.sha256()
-    for text in X:
-        digest.update(repr(text).encode("utf-8", "surrogatepass"))
-    return digest.hexdigest()
-
-
-@contextlib.contextmanager
-def _progress_bar(
-    verbose: bool,
-) -> Iterator[Callable[[dict[str, Any]], None] | None]:
-    if not verbose:
-        yield None
-        return
-    with tqdm(total=None, unit=" tokens", unit_scale=True, desc="training") as bar:
-
-        def report(row: dict[str, Any]) -> None:
-            if "tokens" not in row:
-                bar.set_postfix(held_out_perplexity=f"{row['held_out_average']:.1f}")
-                return
-            bar.n = row["tokens"]
-            left = datetime.timedelta(seconds=int(row["seconds_left"]))
-            bar.set_postfix(loss=f"{row['smoothed_loss']:.3f}", left=str(left))
-
-        yield report
