@@ -86,7 +86,7 @@ def run(arguments: argparse.Namespace) -> None:
 def _pretrain(arguments: argparse.Namespace) -> None:
     from pathlib import Path
 
-    from sklearn_elmo import ElmoPretrainer
+    from sklearn_elmo.pretraining.pretrainer import ElmoPretrainer
 
     size: Any = arguments.size
     if arguments.options_file is not None:
@@ -121,7 +121,7 @@ def _pretrain(arguments: argparse.Namespace) -> None:
 def _perplexity(arguments: argparse.Namespace) -> None:
     from pathlib import Path
 
-    from sklearn_elmo import ElmoPretrainer
+    from sklearn_elmo.pretraining.pretrainer import ElmoPretrainer
 
     pretrainer = ElmoPretrainer.load(arguments.folder, device=arguments.device)
     judged = pretrainer.evaluate([Path(file) for file in arguments.files])
