@@ -120,6 +120,9 @@ def kill_writers(path: str, acknowledged: str, n_kills: str, seed: str) -> None:
 def fork_after_use(path: str) -> None:
     """Use a store in threads, fork in the midst of it, and use it in both processes."""
     store = EmbeddingStore(path)
+    # A fork while another thread is at its first `import h5py` leaves the child with a
+    # lock of Python's own import system, which nobody can give back.
+    request(store, range(300, 305))
     stop = threading.Event()
 
     def keep_using() -> None:
