@@ -26,7 +26,11 @@ class Constraint(NamedTuple):
     expected: str
 
 
-def check_parameters(estimator: str, parameters: Mapping[str, Any]) -> None:
+def check_parameters(
+    estimator: str,
+    parameters: Mapping[str, Any],
+    constraints: Mapping[str, Constraint] | None = None,
+) -> None:
     """Check parameters one by one.
 
     Parameters
@@ -35,6 +39,8 @@ def check_parameters(estimator: str, parameters: Mapping[str, Any]) -> None:
         Name of the class, for the message.
     parameters : mapping of str to object
         As ``get_params(deep=False)`` returns them.
+    constraints : mapping of str to Constraint, optional
+        Those of the vectorizers by default.
 
     Raises
     ------
@@ -42,7 +48,7 @@ def check_parameters(estimator: str, parameters: Mapping[str, Any]) -> None:
         Names the first parameter that has a value it cannot have.
     """
     for name, value in parameters.items():
-        constraint = CONSTRAINTS[name]
+        constraint = (constraints or CONSTRAINTS)[name]
         if not constraint.accepts(value):
             message = (
                 f"The {name!r} parameter of {estimator} must be {constraint.expected}. "

@@ -6,14 +6,11 @@ from collections.abc import Mapping
 from numbers import Integral, Real
 from typing import Any
 
-from sklearn_elmo.errors import InvalidParameterError
 from sklearn_elmo.models import DEVICE_NAME
-from sklearn_elmo.parameters import Constraint
+from sklearn_elmo.parameters import Constraint, check_parameters
 from sklearn_elmo.pretraining.presets import PRESETS
 
 __all__ = ["check_pretrainer_parameters"]
-
-_LONGEST_VALUE = 60
 
 
 def _is_integer(value: Any, least: int) -> bool:
@@ -107,14 +104,4 @@ def check_pretrainer_parameters(parameters: Mapping[str, Any]) -> None:
     InvalidParameterError
         Names the first parameter that has a value it cannot have.
     """
-    for name, value in parameters.items():
-        constraint = CONSTRAINTS[name]
-        if not constraint.accepts(value):
-            shown = repr(value)
-            if len(shown) > _LONGEST_VALUE:
-                shown = shown[: _LONGEST_VALUE - 3] + "..."
-            message = (
-                f"The {name!r} parameter of ElmoPretrainer must be "
-                f"{constraint.expected}. Got {shown} instead."
-            )
-            raise InvalidParameterError(message)
+    check_parameters("ElmoPretrainer", parameters, CONSTRAINTS)
