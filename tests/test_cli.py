@@ -44,7 +44,6 @@ def run_fake(
     argv: Sequence[str] = ("fail",),
 ) -> int:
     monkeypatch.setattr(cli, "_MODULES", ("sklearn_elmo.cli.fake",))
-    monkeypatch.setattr(cli.importlib.util, "find_spec", lambda name: name)
     monkeypatch.setattr(cli.importlib, "import_module", lambda name: FakeCommand(error))
     return main(argv)
 

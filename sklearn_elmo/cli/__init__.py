@@ -9,7 +9,6 @@ import argparse
 import contextlib
 import errno
 import importlib
-import importlib.util
 import os
 import signal
 import sys
@@ -134,8 +133,6 @@ def _build_parser() -> tuple[_Parser, dict[str, ModuleType]]:
     )
     modules: dict[str, ModuleType] = {}
     for name in _MODULES:
-        if importlib.util.find_spec(name) is None:
-            continue
         module = importlib.import_module(name)
         module.add_parser(subparsers)
         for command in subparsers.choices:

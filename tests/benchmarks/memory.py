@@ -23,11 +23,14 @@ CHILD = """
     import numpy as np
     from sklearn_elmo import ElmoVectorizer
 
-    words = [f"w{i:05d}" for i in range(20_000)]
+    words = np.array([f"w{i:05d}" for i in range(20_000)])
     chance = np.random.default_rng(0)
 
     def make(n_texts, n_words):
-        return [" ".join(chance.choice(words, n_words)) for _ in range(n_texts)]
+        return [
+            " ".join(words[chance.integers(len(words), size=n_words)])
+            for _ in range(n_texts)
+        ]
 
     def peak():
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
