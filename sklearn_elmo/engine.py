@@ -83,7 +83,7 @@ class Reader:
         layers : sequence of int
             Layers wanted, from 0 to L.
         reductions : sequence of str
-            Of `sklearn_elmo.bilm.reductions.REDUCTIONS`.
+            As `sklearn_elmo.bilm.reductions.reduce_texts` takes them.
         advance : callable
             Told how many texts have been read since it was called last.
         token_weights : sequence of sequences of float, optional
