@@ -14,6 +14,7 @@ from conftest import MakeModel
 from reference_numpy import ReferenceElmo, RowState, read_arrays
 
 from sklearn_elmo.bilm import encoder as encoder_module
+from sklearn_elmo.bilm import token_vectors as token_vectors_module
 from sklearn_elmo.bilm.encoder import Encoder
 from sklearn_elmo.bilm.model import BiLm
 from sklearn_elmo.bilm.products import PRECISIONS, prepare_product
@@ -279,7 +280,7 @@ def test_more_distinct_tokens_than_are_kept(
     n_kept: int,
 ) -> None:
     """Whatever the bound of the kept token vectors, the numbers are the same."""
-    monkeypatch.setattr(encoder_module, "_TOKEN_TABLE_BYTES", n_kept * 4 * 8)
+    monkeypatch.setattr(token_vectors_module, "_TABLE_BYTES", n_kept * 4 * 8)
     encoder = Encoder(load(tiny_model))
     texts = [
         [token for k in range(20) for token in ("the", f"{i}-{k}")] for i in range(5)

@@ -49,7 +49,7 @@ def readings(monkeypatch, tiny_model):
                 warnings.simplefilter("ignore")  # layer 0 has no state
                 vectorizer.fit_transform(["to begin with"])
     found = Readings()
-    read, run = Encoder.windows, encoder_module._PreparedLayer.run
+    read, run = Encoder.windows, encoder_module.PreparedLayer.run
 
     def windows(self, texts, direction, **options):
         kept = found.texts if direction == "forward" else found.backward
@@ -62,7 +62,7 @@ def readings(monkeypatch, tiny_model):
         return run(self, projected, indexes, state, active_rows)
 
     monkeypatch.setattr(Encoder, "windows", windows)
-    monkeypatch.setattr(encoder_module._PreparedLayer, "run", run_layer)
+    monkeypatch.setattr(encoder_module.PreparedLayer, "run", run_layer)
     return found
 
 

@@ -18,23 +18,16 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from sklearn_elmo.bilm.char_cnn import CharacterCnn
-from sklearn_elmo.bilm.characters import (
-    BEGIN_SENTENCE,
-    END_SENTENCE,
-    PADDING_ID,
-    tokens_to_character_ids,
-)
-from sklearn_elmo.bilm.lstm import Direction, LstmLayer
+from sklearn_elmo.bilm.characters import BEGIN_SENTENCE, END_SENTENCE
+from sklearn_elmo.bilm.lstm import Direction
 from sklearn_elmo.bilm.model import BiLm
-from sklearn_elmo.bilm.products import Precision, prepare_product
+from sklearn_elmo.bilm.prepared_layer import PreparedLayer, RowState
+from sklearn_elmo.bilm.products import Precision
+from sklearn_elmo.bilm.token_vectors import TokenVectors
 
 __all__ = ["Encoder", "StartState", "Window"]
 
 StartState = Literal["zero", "warm"]
-
-_TOKEN_TABLE_BYTES = 64 * 2**20
-_TOKENS_PER_CONVOLUTION = 512
 
 # What the model has "read" before every text under state="warm". Made up for this
 # purpose: plain sentences of several kinds, so that the state is that of a model in
@@ -91,16 +84,16 @@ class Encoder:
         self.options = model.options
         self.device = next(model.parameters()).device
         with torch.inference_mode():
-            self._token_vectors = _TokenVectors(model._token_embedder)
-            self._cells: dict[Direction, list[_PreparedLayer]] = {
+            self._token_vectors = TokenVectors(model._token_embedder)
+            self._cells: dict[Direction, list[PreparedLayer]] = {
                 direction: [
-                    _PreparedLayer(layer, precision)
+                    PreparedLayer(layer, precision)
                     for layer in model._elmo_lstm.layers(direction)
                 ]
                 for direction in ("forward", "backward")
             }
         self._start_lock = threading.Lock()
-        self._starts: dict[tuple[Direction, StartState, int], list[_RowState]] = {}
+        self._starts: dict[tuple[Direction, StartState, int], list[RowState]] = {}
 
     def windows(
         self,
@@ -162,7 +155,7 @@ class Encoder:
 
     def _start_states(
         self, direction: Direction, state: StartState, n_layers: int
-    ) -> list["_RowState"]:
+    ) -> list[RowState]:
         """Return the state before a text's first word, one a layer, for one row."""
         with self._start_lock:
             key = (direction, state, n_layers)
@@ -177,10 +170,10 @@ class Encoder:
                 self._starts[key] = states
             return self._starts[key]
 
-    def _zero_states(self, direction: Direction) -> list["_RowState"]:
+    def _zero_states(self, direction: Direction) -> list[RowState]:
         return [layer.zero_state(1, self.device) for layer in self._cells[direction]]
 
-    def _warm_states(self, direction: Direction) -> list["_RowState"]:
+    def _warm_states(self, direction: Direction) -> list[RowState]:
         first, last = _boundaries(direction)
         passage = []
         for sentence in _WARM_UP_PASSAGE:
@@ -193,7 +186,7 @@ class Encoder:
         return states
 
     def _read_to_the_end(
-        self, tokens: list[str], direction: Direction, states: list["_RowState"]
+        self, tokens: list[str], direction: Direction, states: list[RowState]
     ) -> None:
         for _ in self._read([tokens], direction, states, window_tokens=len(tokens)):
             pass
@@ -202,7 +195,7 @@ class Encoder:
         self,
         texts: Sequence[Sequence[str]],
         direction: Direction,
-        states: list["_RowState"],
+        states: list[RowState],
         window_tokens: int,
     ) -> Iterator[Window]:
         """Read texts that are in reading order; leave the last states in ``states``."""
@@ -219,7 +212,7 @@ class Encoder:
         self,
         texts: Sequence[Sequence[str]],
         direction: Direction,
-        states: list["_RowState"],
+        states: list[RowState],
         first_step: int,
         active_rows: list[int],
     ) -> dict[int, Tensor]:
@@ -254,170 +247,6 @@ class Encoder:
                     outputs += current
             layers[number] = current = outputs
         return layers
-
-
-@dataclass
-class _RowState:
-    """The state of a layer's rows; changed in place as the rows read on.
-
-    h is ``(B, P)``; ``doubled_cell`` is 2c, ``(B, C)``, see `_PreparedLayer`.
-    """
-
-    h: Tensor
-    doubled_cell: Tensor
-
-    @property
-    def cell(self) -> Tensor:
-        return self.doubled_cell / 2
-
-    def repeat(self, n_rows: int) -> "_RowState":
-        """Return ``n_rows`` copies of the one row, with memory of their own."""
-        return _RowState(self.h.repeat(n_rows, 1), self.doubled_cell.repeat(n_rows, 1))
-
-
-class _PreparedLayer:
-    """An `LstmLayer` for reading only.
-
-    tanh(x) = 2 sigmoid(2x) - 1 to about 1e-7, and torch's sigmoid is several times
-    faster on CPUs. So the gates' weights of g are doubled, the cell is kept as 2c, and
-    the projection is doubled: one sigmoid serves all four gates.
-    """
-
-    def __init__(self, layer: LstmLayer, precision: Precision) -> None:
-        gates = layer.state_linearity.weight.shape[0]
-        self._cell_dim = gates // 4
-        self._output_dim = layer.state_linearity.weight.shape[1]
-        self._cell_bound = 2 * layer.cell_clip if layer.cell_clip else None
-        self._bound = layer.proj_clip
-        factors = layer.state_linearity.bias.new_ones(gates)
-        factors[2 * self._cell_dim : 3 * self._cell_dim] = 2.0
-        self.project_inputs = prepare_product(
-            layer.input_linearity.weight * factors[:, None],
-            layer.state_linearity.bias * factors,
-            precision,
-        )
-        self._project_state = prepare_product(
-            layer.state_linearity.weight * factors[:, None], None, precision
-        )
-        self._project_output = (
-            None
-            if layer.state_projection is None
-            else prepare_product(layer.state_projection.weight * 2.0, None, precision)
-        )
-
-    def zero_state(self, n_rows: int, device: torch.device) -> _RowState:
-        return _RowState(
-            torch.zeros(n_rows, self._output_dim, device=device),
-            torch.zeros(n_rows, self._cell_dim, device=device),
-        )
-
-    def run(
-        self,
-        projected: Tensor,
-        indexes: Tensor | None,
-        state: _RowState,
-        active_rows: list[int],
-    ) -> Tensor:
-        """Take the steps of a window.
-
-        Parameters
-        ----------
-        projected : Tensor
-            From `project_inputs`. *Shape:* ``(n_tokens, 4C)``, or ``(n_types, 4C)``
-            with indexes.
-        indexes : Tensor or None
-            Which row of ``projected`` belongs to which token. *Shape:* ``(n_tokens,)``.
-        state : _RowState
-            Changed in place.
-        active_rows : list of int
-
-        Returns
-        -------
-        Tensor
-            *Shape:* ``(n_tokens, P)``.
-        """
-        outputs = projected.new_empty(sum(active_rows), self._output_dim)
-        start = 0
-        for n_active in active_rows:
-            stop = start + n_active
-            h, cell = state.h[:n_active], state.doubled_cell[:n_active]
-            gates = self._project_state(h)  # (n_active, 4C)
-            gates += (
-                projected[start:stop]
-                if indexes is None
-                else projected[indexes[start:stop]]
-            )
-            gates.sigmoid_()
-            i, f, g, o = gates.chunk(4, dim=1)
-            # 2c = f * 2c + 2i * (2g - 1), with g short for the sigmoid that it now is
-            cell.mul_(f).addcmul_(i, g, value=4.0).sub_(i, alpha=2.0)
-            if self._cell_bound is not None:
-                cell.clamp_(-self._cell_bound, self._cell_bound)
-            half = torch.sigmoid(cell).sub_(0.5).mul_(o)  # o * tanh(c) / 2
-            if self._project_output is None:
-                output = half.mul_(2.0)
-            else:
-                output = self._project_output(half)
-                if self._bound is not None:
-                    output.clamp_(-self._bound, self._bound)
-            h.copy_(output)
-            outputs[start:stop] = output
-            start = stop
-        return outputs
-
-
-class _TokenVectors:
-    """Vectors of tokens, each computed once while there is room to keep them."""
-
-    def __init__(self, embedder: CharacterCnn) -> None:
-        self._embedder = embedder
-        self._options = embedder.options
-        width = self._options.projection_dim
-        self._capacity = max(1, _TOKEN_TABLE_BYTES // (4 * width))
-        self._lock = threading.Lock()
-        self._rows: dict[str, int] = {}
-        self._table = embedder._char_embedding_weights.new_empty(0, width)
-
-    def __call__(self, tokens: list[str]) -> Tensor:
-        """Return the vectors of distinct tokens. *Shape:* ``(n, P)``."""
-        if len(tokens) > self._capacity:
-            return self._compute(tokens)
-        with self._lock:
-            new = [token for token in tokens if token not in self._rows]
-            if len(self._rows) + len(new) > self._capacity:
-                self._rows, new = {}, tokens
-            if new:
-                self._store(new)
-            rows = [self._rows[token] for token in tokens]
-            return self._table[torch.tensor(rows, device=self._table.device)]
-
-    def _store(self, tokens: list[str]) -> None:
-        first, last = len(self._rows), len(self._rows) + len(tokens)
-        if last > len(self._table):
-            n_rows = min(self._capacity, max(last, 2 * len(self._table)))
-            grown = self._table.new_empty(n_rows, self._table.shape[1])
-            grown[:first] = self._table[:first]
-            self._table = grown
-        self._table[first:last] = self._compute(tokens)
-        self._rows.update(zip(tokens, range(first, last), strict=True))
-
-    def _compute(self, tokens: list[str]) -> Tensor:
-        """Run the character CNN over tokens of like length together."""
-        device = self._table.device
-        ids = tokens_to_character_ids(tokens, self._options.max_characters)
-        character_ids = torch.from_numpy(ids)
-        # Convolutions may stop where only padding is left, provided that each filter
-        # has seen padding alone once: its maximum is then that over all positions.
-        is_padding = character_ids == PADDING_ID
-        n_marks = self._options.max_characters - is_padding.sum(dim=1)
-        widest = max(width for width, _ in self._options.filters)
-        order = torch.argsort(n_marks)
-        vectors = self._table.new_empty(len(tokens), self._table.shape[1])
-        for chunk in torch.split(order, _TOKENS_PER_CONVOLUTION):
-            length = min(self._options.max_characters, int(n_marks[chunk[-1]]) + widest)
-            computed = self._embedder(character_ids[chunk, :length].to(device))
-            vectors[chunk.to(device)] = computed
-        return vectors
 
 
 def _boundaries(direction: Direction) -> tuple[str, str]:

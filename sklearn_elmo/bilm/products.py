@@ -1,9 +1,17 @@
-"""Matrix products with prepared weights, in float32 or with reduced precision."""
+"""Matrix products with prepared weights, in float32 or with reduced precision.
+
+On CPUs two libraries inside PyTorch offer the same float32 product: MKL, which
+``torch.nn.functional.linear`` calls and which is slow on processors that are not
+Intel's, and oneDNN, whose weights have to be packed first. Which one is faster is
+measured once a process. oneDNN's operators are private to PyTorch: they are tried
+against plain arithmetic before use, and everything works without them.
+"""
 
 import functools
 import logging
+import time
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -15,8 +23,17 @@ logger = logging.getLogger(__name__)
 Precision = Literal["float32", "bfloat16", "int8"]
 PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16", "int8")
 
-Product = Callable[[Tensor], Tensor]
-"""``(N, n_in)`` float32 -> ``(N, n_out)`` float32."""
+_ROWS_TO_PACK_FOR = 64  # packing hardly depends on it, unless it is 1
+_TRIAL_SHAPE = (128, 256, 1024)  # rows, inputs, outputs: a millisecond
+_N_TRIALS = 5
+
+
+class Product(Protocol):
+    """``(N, n_in)`` float32 -> ``(N, n_out)`` float32, a tensor of its own."""
+
+    def __call__(self, inputs: Tensor, addend: Tensor | None = None) -> Tensor:
+        """Return the product, plus ``(N, n_out)`` numbers if there are any."""
+        ...
 
 
 def prepare_product(
@@ -33,66 +50,192 @@ def prepare_product(
     precision : {"float32", "bfloat16", "int8"}
         How the factors are rounded. ``"bfloat16"`` rounds both. ``"int8"`` rounds each
         row of the weight and each row of the input to 8 bits with a scale of its own.
-        Sums are float32 or wider, and so is the result.
+        Sums are float32 or wider; a result of ``"bfloat16"`` may be rounded once more
+        before the bias comes to it.
     """
+    on_cpu = weight.device.type == "cpu"
+    if precision == "int8":
+        return _Int8Product(weight, bias)
     if precision == "bfloat16":
         half = weight.to(torch.bfloat16)
-        return functools.partial(_multiply_bfloat16, weight=half, bias=bias)
-    if precision == "int8":
-        return _prepare_int8(weight, bias)
-    weight = weight.contiguous()
-    return functools.partial(torch.nn.functional.linear, weight=weight, bias=bias)
+        if on_cpu and _packing_works(torch.bfloat16):
+            return _PackedBfloat16Product(half, bias)
+        return _Bfloat16Product(half, bias)
+    if on_cpu and packing_is_faster():
+        return _PackedProduct(weight, bias)
+    return _PlainProduct(weight, bias)
 
 
-def _multiply_bfloat16(inputs: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    product = torch.nn.functional.linear(inputs.to(torch.bfloat16), weight).float()
-    return product if bias is None else product.add_(bias)
+class _PlainProduct:
+    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
+        self._weight, self._bias = weight.contiguous(), bias
+
+    def __call__(self, inputs: Tensor, addend: Tensor | None = None) -> Tensor:
+        product = torch.nn.functional.linear(inputs, self._weight, self._bias)
+        return product if addend is None else product.add_(addend)
 
 
-def _prepare_int8(weight: Tensor, bias: Tensor | None) -> Product:
-    scale = weight.abs().amax(dim=1).clamp_min(1e-12) / 127  # (n_out,)
-    rounded = torch.round(weight / scale[:, None]).to(torch.int8)
-    if weight.device.type == "cpu" and _int_mm_is_right():
-        return functools.partial(
-            _multiply_int8, weight=rounded.t().contiguous(), scale=scale, bias=bias
+class _PackedProduct:
+    """The product of oneDNN, which adds on the way."""
+
+    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
+        self._weight, self._bias = _pack(weight), bias
+
+    def __call__(self, inputs: Tensor, addend: Tensor | None = None) -> Tensor:
+        if addend is None:
+            return _multiply_packed(inputs, self._weight, self._bias)
+        product: Tensor = torch.ops.mkldnn._linear_pointwise.binary(
+            inputs, addend, self._weight, self._bias, "add"
         )
-    logger.info("int8 products are not offered by this torch; rounding only")
-    # The same numbers without the gain in speed.
-    dequantized = rounded.float() * scale[:, None]
-    return functools.partial(_multiply_rounded, weight=dequantized, bias=bias)
+        return product
 
 
-def _round_rows(inputs: Tensor) -> tuple[Tensor, Tensor]:
-    """Return each row divided by its scale and rounded to [-127, 127], and the scales.
+class _Bfloat16Product:
+    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
+        self._weight, self._bias = weight, bias
+
+    def __call__(self, inputs: Tensor, addend: Tensor | None = None) -> Tensor:
+        return _add(self._multiply(inputs.to(torch.bfloat16)), self._bias, addend)
+
+    def _multiply(self, inputs: Tensor) -> Tensor:
+        return torch.nn.functional.linear(inputs, self._weight).float()
+
+
+class _PackedBfloat16Product(_Bfloat16Product):
+    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
+        super().__init__(_pack(weight), bias)
+
+    def _multiply(self, inputs: Tensor) -> Tensor:
+        return _multiply_packed(inputs, self._weight, None).float()
+
+
+class _Int8Product:
+    """Weights and inputs as whole numbers from -127 to 127, each row with a scale.
 
     A scale a row, not a batch, keeps rows independent of each other.
     """
-    scale = inputs.abs().amax(dim=1, keepdim=True).clamp_min(1e-12) / 127
-    return torch.round(inputs / scale), scale
+
+    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
+        self._bias = bias
+        self._scale = weight.abs().amax(dim=1).clamp_min(1e-12) / 127  # (n_out,)
+        rounded = torch.round(weight / self._scale[:, None]).to(torch.int8)
+        self._is_integer = weight.device.type == "cpu" and _integers_work()
+        if self._is_integer:
+            shape = [_ROWS_TO_PACK_FOR, weight.shape[1]]
+            self._weight = torch.ops.onednn.qlinear_prepack(rounded, shape)
+            self._zeros = torch.zeros(len(weight), dtype=torch.int64)
+        else:
+            # The same numbers without the gain in speed.
+            logger.info("int8 products are not offered by this torch; rounding only")
+            self._weight = rounded.float() * self._scale[:, None]
+
+    def __call__(self, inputs: Tensor, addend: Tensor | None = None) -> Tensor:
+        row_scale = inputs.abs().amax(dim=1, keepdim=True).clamp_min(1e-12) / 127
+        rounded = torch.round(inputs / row_scale)
+        if self._is_integer:
+            product = _multiply_integers(
+                rounded, self._weight, self._scale, self._zeros
+            )
+        else:
+            product = torch.nn.functional.linear(rounded, self._weight)
+        return _add(product.mul_(row_scale), self._bias, addend)
 
 
-def _multiply_int8(
-    inputs: Tensor, weight: Tensor, scale: Tensor, bias: Tensor | None
+def _add(product: Tensor, bias: Tensor | None, addend: Tensor | None) -> Tensor:
+    for term in (bias, addend):
+        if term is not None:
+            product.add_(term)
+    return product
+
+
+def _pack(weight: Tensor) -> Tensor:
+    packed: Tensor = torch.ops.mkldnn._reorder_linear_weight(
+        weight.detach().contiguous(), _ROWS_TO_PACK_FOR
+    )
+    return packed
+
+
+def _multiply_packed(inputs: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    product: Tensor = torch.ops.mkldnn._linear_pointwise(
+        inputs, weight, bias, "none", [], ""
+    )
+    return product
+
+
+def _multiply_integers(
+    inputs: Tensor, weight: Tensor, scale: Tensor, zeros: Tensor
 ) -> Tensor:
-    rounded, row_scale = _round_rows(inputs)
-    product = torch._int_mm(rounded.to(torch.int8), weight).float()
-    product.mul_(row_scale).mul_(scale)
-    return product if bias is None else product.add_(bias)
-
-
-def _multiply_rounded(inputs: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    rounded, row_scale = _round_rows(inputs)
-    product = torch.nn.functional.linear(rounded, weight).mul_(row_scale)
-    return product if bias is None else product.add_(bias)
+    # The fast kernels take unsigned inputs: 128 stands for 0.
+    unsigned = (inputs + 128).to(torch.uint8)
+    product: Tensor = torch.ops.onednn.qlinear_pointwise(
+        unsigned, 1.0, 128, weight, scale, zeros, None,
+        1.0, 0, torch.float32, "none", [], "",
+    )  # fmt: skip
+    return product
 
 
 @functools.cache
-def _int_mm_is_right() -> bool:
-    """Try torch's integer product, which is private, against plain arithmetic."""
-    left = torch.arange(-60, 60, dtype=torch.int8).reshape(3, 40)
-    right = torch.arange(-100, 100, dtype=torch.int8).reshape(40, 5)
+def packing_is_faster() -> bool:
+    """Tell whether oneDNN's float32 product is right, and faster than the usual one.
+
+    Measured once a process, with one product of a millisecond.
+    """
+    if not _packing_works(torch.float32):
+        return False
+    n_rows, n_in, n_out = _TRIAL_SHAPE
+    inputs, weight = torch.ones(n_rows, n_in), torch.ones(n_out, n_in)
+    with torch.inference_mode():
+        plain, packed = _PlainProduct(weight, None), _PackedProduct(weight, None)
+        seconds = {True: float("inf"), False: float("inf")}
+        for _ in range(_N_TRIALS):
+            for is_packed, product in ((False, plain), (True, packed)):
+                seconds[is_packed] = min(
+                    seconds[is_packed], _time(lambda p=product: p(inputs))
+                )
+    logger.info("float32 product: oneDNN %.2g s, usual %.2g s", *seconds.values())
+    return seconds[True] < seconds[False]
+
+
+def _time(call: Callable[[], object]) -> float:
+    begin = time.perf_counter()
+    call()
+    return time.perf_counter() - begin
+
+
+@functools.cache
+def _packing_works(kind: torch.dtype) -> bool:
+    """Try oneDNN's product, whose operators are private, against plain arithmetic."""
+    left = torch.arange(-60, 60, dtype=kind).reshape(3, 40) / 64
+    right = torch.arange(-100, 100, dtype=kind).reshape(5, 40) / 64
+    bias = torch.arange(5, dtype=kind)
+    expected = left.double() @ right.double().t() + bias
     try:
-        product = torch._int_mm(left, right)
+        with torch.inference_mode():
+            packed = _pack(right)
+            product = _multiply_packed(left, packed, bias)
+            added = torch.ops.mkldnn._linear_pointwise.binary(
+                left, product, packed, bias, "add"
+            )
     except (AttributeError, RuntimeError, NotImplementedError):
         return False
-    return bool((product.long() == left.long() @ right.long()).all())
+    tolerance = 0.02 if kind == torch.bfloat16 else 1e-6
+    return bool(
+        torch.allclose(product.double(), expected, rtol=tolerance, atol=tolerance)
+        and torch.allclose(added.double(), 2 * expected, rtol=tolerance, atol=tolerance)
+    )
+
+
+@functools.cache
+def _integers_work() -> bool:
+    """Try torch's integer product, which is private, against plain arithmetic."""
+    left = torch.arange(-60, 60).reshape(3, 40)
+    right = torch.arange(-100, 100).reshape(5, 40)
+    try:
+        with torch.inference_mode():
+            packed = torch.ops.onednn.qlinear_prepack(right.to(torch.int8), [3, 40])
+            product = _multiply_integers(
+                left.float(), packed, torch.ones(5), torch.zeros(5, dtype=torch.int64)
+            )
+    except (AttributeError, RuntimeError, NotImplementedError):
+        return False
+    return bool((product.long() == left @ right.t()).all())
