@@ -198,26 +198,24 @@ class Reader:
         from sklearn_elmo.bilm.reductions import reduce_texts
 
         encoder = self._encoder()
-        shape = (len(texts), len(layers), encoder.options.output_dim)
         if token_weights is not None:
             reductions = [*reductions, WEIGHTED_SUM]
-        results = {name: np.empty(shape, dtype=np.float32) for name in reductions}
-        for batch in self._batches(texts):
-            reduced = reduce_texts(
-                encoder,
-                [texts[position] for position in batch],
-                layers=layers,
-                reductions=reductions,
-                state=self.state,
-                window_tokens=self._window_tokens(),
-                token_weights=None
-                if token_weights is None
-                else [token_weights[position] for position in batch],
-            )
-            for name, values in reduced.items():
-                results[name][batch] = values
-            advance(len(batch))
-        return results
+        order = _longest_first(texts)
+        reduced = reduce_texts(
+            encoder,
+            [texts[position] for position in order],
+            layers=layers,
+            reductions=reductions,
+            state=self.state,
+            window_tokens=self._window_tokens(),
+            token_weights=None
+            if token_weights is None
+            else [token_weights[position] for position in order],
+            rows_per_batch=self._rows_per_batch(),
+            advance=advance,
+        )
+        places = np.argsort(order)
+        return {name: values[places] for name, values in reduced.items()}
 
     def _compute_token_layers(
         self,
@@ -227,28 +225,24 @@ class Reader:
     ) -> list[FloatArray]:
         from sklearn_elmo.bilm.reductions import token_layers
 
-        encoder = self._encoder()
-        results: dict[int, FloatArray] = {}
-        for batch in self._batches(texts):
-            vectors = token_layers(
-                encoder,
-                [texts[position] for position in batch],
-                layers=layers,
-                state=self.state,
-                window_tokens=self._window_tokens(),
-            )
-            results.update(zip(batch, vectors, strict=True))
-            advance(len(batch))
+        order = _longest_first(texts)
+        vectors = token_layers(
+            self._encoder(),
+            [texts[position] for position in order],
+            layers=layers,
+            state=self.state,
+            window_tokens=self._window_tokens(),
+            rows_per_batch=self._rows_per_batch(),
+            advance=advance,
+        )
+        results = dict(zip(order, vectors, strict=True))
         return [results[position] for position in range(len(texts))]
 
     def _encoder(self) -> "Encoder":
         return self.model.encoder(self.device, self.precision)
 
-    def _batches(self, texts: Sequence[TokenList]) -> list[list[int]]:
-        """Put texts of like length together, longest first."""
-        n_rows = _ROWS_PER_BATCH.get(self.device, _ROWS_PER_BATCH_ON_ACCELERATORS)
-        order = sorted(range(len(texts)), key=lambda i: len(texts[i]), reverse=True)
-        return [order[i : i + n_rows] for i in range(0, len(order), n_rows)]
+    def _rows_per_batch(self) -> int:
+        return _ROWS_PER_BATCH.get(self.device, _ROWS_PER_BATCH_ON_ACCELERATORS)
 
     def _window_tokens(self) -> int:
         if self.batch_tokens != "auto":
@@ -256,6 +250,10 @@ class Reader:
         n_bytes = _WINDOW_BYTES.get(self.device, _WINDOW_BYTES_ON_ACCELERATORS)
         bytes_per_token = 4 * 4 * self.model.options.cell_dim
         return min(_MOST_WINDOW_TOKENS, max(1, n_bytes // bytes_per_token))
+
+
+def _longest_first(texts: Sequence[TokenList]) -> list[int]:
+    return sorted(range(len(texts)), key=lambda i: len(texts[i]), reverse=True)
 
 
 def _field(name: str, layer: int) -> str:

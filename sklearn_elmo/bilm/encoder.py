@@ -10,8 +10,9 @@
 * the steps over ``<S>`` and ``</S>``, which are the same in every text, are taken once.
 """
 
+import functools
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -23,11 +24,14 @@ from sklearn_elmo.bilm.lstm import Direction
 from sklearn_elmo.bilm.model import BiLm
 from sklearn_elmo.bilm.prepared_layer import PreparedLayer, RowState
 from sklearn_elmo.bilm.products import Precision
+from sklearn_elmo.bilm.threads import run_side_by_side
 from sklearn_elmo.bilm.token_vectors import TokenVectors
 
 __all__ = ["Encoder", "StartState", "Window"]
 
 StartState = Literal["zero", "warm"]
+
+_TOKENS_PER_PART = 512
 
 # What the model has "read" before every text under state="warm". Made up for this
 # purpose: plain sentences of several kinds, so that the state is that of a model in
@@ -130,6 +134,25 @@ class Encoder:
         starts = self._start_states(direction, state, n_layers) if n_layers else []
         states = [start.repeat(len(texts)) for start in starts]
         yield from self._read(texts, direction, states, window_tokens)
+
+    def read_tokens(self, texts: Iterable[Iterable[str]]) -> None:
+        """Compute the vectors of all tokens of some texts, on all cores.
+
+        They are kept as far as there is room; what is missing later is computed then.
+        """
+        tokens = list(dict.fromkeys(token for text in texts for token in text))
+        missing = self._token_vectors.missing(tokens)
+        parts = [
+            missing[start : start + _TOKENS_PER_PART]
+            for start in range(0, len(missing), _TOKENS_PER_PART)
+        ]
+        tasks = [functools.partial(self._read_part, part) for part in parts]
+        for _ in run_side_by_side(tasks, self.device.type):
+            pass
+
+    def _read_part(self, tokens: list[str]) -> None:
+        with torch.inference_mode():
+            self._token_vectors(tokens)
 
     def warm_state(self) -> tuple[Tensor, Tensor]:
         """Return the state before every text under ``state="warm"``.

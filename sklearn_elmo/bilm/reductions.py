@@ -3,8 +3,9 @@
 Every pooling is made from these, so that no token vector has to be kept.
 """
 
+import functools
 from bisect import bisect_left
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from itertools import groupby
 
 import numpy as np
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from sklearn_elmo.bilm.encoder import Encoder, StartState, Window
 from sklearn_elmo.bilm.lstm import Direction
+from sklearn_elmo.bilm.threads import n_workers, run_side_by_side
 
 __all__ = ["reduce_texts", "token_layers"]
 
@@ -36,6 +38,8 @@ def reduce_texts(
     state: StartState,
     window_tokens: int,
     token_weights: Sequence[Sequence[float]] | None = None,
+    rows_per_batch: int = 256,
+    advance: Callable[[int], object] | None = None,
 ) -> dict[str, FloatArray]:
     """Read texts and reduce the vectors of each one's tokens.
 
@@ -54,6 +58,10 @@ def reduce_texts(
         Bound of the tokens that are in memory at once.
     token_weights : sequence of sequences of float, optional
         A weight a token, needed for ``"weighted_sum"``.
+    rows_per_batch : int
+        Texts that are read side by side.
+    advance : callable, optional
+        Told how many texts have been read since it was called last.
 
     Returns
     -------
@@ -61,36 +69,43 @@ def reduce_texts(
         *Shape:* ``(N, n_layers, D)`` each, float32.
     """
     width = encoder.options.projection_dim
-    shape = (len(texts), len(layers), 2 * width)
+    shape = (len(texts), len(layers), 2, width)
     reduced = {name: np.empty(shape, dtype=np.float32) for name in reductions}
-    for half, direction in enumerate(_DIRECTIONS):
+
+    def read(batch: slice, half: int, window_tokens: int) -> None:
+        direction, part = _DIRECTIONS[half], texts[batch]
         reducers = {
-            layer: _Reducer(texts, width, direction, reductions, encoder.device)
+            layer: _Reducer(part, width, direction, reductions, encoder.device)
             for layer in layers
             if layer > 0 or direction == "forward"
         }
-        windows = encoder.windows(
-            texts,
+        for window in encoder.windows(
+            part,
             direction,
             n_layers=max(layers),
             state=state,
             window_tokens=window_tokens,
-        )
-        for window in windows:
+        ):
             with torch.inference_mode():
-                weights = _pack_weights(
-                    window, token_weights, direction, encoder.device
+                weights = (
+                    None
+                    if token_weights is None
+                    else _pack_weights(
+                        window, token_weights[batch], direction, encoder.device
+                    )
                 )
                 for layer, reducer in reducers.items():
                     reducer.add(window, layer, weights)
         for layer, reducer in reducers.items():
+            column = list(layers).index(layer)
             for name, values in reducer.results().items():
-                column = reduced[name][:, list(layers).index(layer)]
-                if layer == 0:
-                    column[:] = np.concatenate([values, values], axis=1)
-                else:
-                    column[:, half * width : (half + 1) * width] = values
-    return reduced
+                reduced[name][batch, column, half] = values
+                if layer == 0:  # both halves are the token vector
+                    reduced[name][batch, column, 1] = values
+
+    _read_side_by_side(encoder, texts, read, window_tokens, rows_per_batch, advance)
+    shape = (len(texts), len(layers), 2 * width)
+    return {name: values.reshape(shape) for name, values in reduced.items()}
 
 
 def token_layers(
@@ -100,12 +115,14 @@ def token_layers(
     layers: Sequence[int],
     state: StartState,
     window_tokens: int,
+    rows_per_batch: int = 256,
+    advance: Callable[[int], object] | None = None,
 ) -> list[FloatArray]:
     """Read texts and return the vectors of all tokens.
 
     Parameters
     ----------
-    encoder, texts, layers, state, window_tokens
+    encoder, texts, layers, state, window_tokens, rows_per_batch, advance
         As in `reduce_texts`.
 
     Returns
@@ -120,33 +137,73 @@ def token_layers(
     ends = np.cumsum(lengths)
     # The tokens of all texts, text after text; each half of a layer by itself.
     flat = np.empty((int(lengths.sum()), len(layers), 2, width), dtype=np.float32)
-    for half, direction in enumerate(_DIRECTIONS):
+
+    def read(batch: slice, half: int, window_tokens: int) -> None:
+        direction = _DIRECTIONS[half]
         for window in encoder.windows(
-            texts,
+            texts[batch],
             direction,
             n_layers=max(layers),
             state=state,
             window_tokens=window_tokens,
         ):
             rows = np.concatenate([np.arange(n) for n in window.active_rows])
-            n_steps = len(window.active_rows)
             steps = window.first_step + np.repeat(
-                np.arange(n_steps), window.active_rows
+                np.arange(len(window.active_rows)), window.active_rows
             )
             places = (
-                (ends - lengths)[rows] + steps
+                (ends - lengths)[batch][rows] + steps
                 if direction == "forward"
-                else ends[rows] - 1 - steps
+                else ends[batch][rows] - 1 - steps
             )
             for column, layer in enumerate(layers):
                 if layer not in window.layers:
                     continue
                 vectors = window.layers[layer].cpu().numpy()
                 flat[places, column, half] = vectors
-                if layer == 0:
+                if layer == 0:  # both halves are the token vector
                     flat[places, column, 1] = vectors
+
+    _read_side_by_side(encoder, texts, read, window_tokens, rows_per_batch, advance)
     joined = flat.reshape(len(flat), len(layers), 2 * width)
     return np.split(joined, ends[:-1])
+
+
+def _read_side_by_side(
+    encoder: Encoder,
+    texts: Sequence[Sequence[str]],
+    read: Callable[[slice, int, int], None],
+    window_tokens: int,
+    rows_per_batch: int,
+    advance: Callable[[int], object] | None,
+) -> None:
+    """Have every batch read in both directions, as many at a time as there are cores.
+
+    Parameters
+    ----------
+    encoder, texts, window_tokens, rows_per_batch, advance
+        As in `reduce_texts`.
+    read : callable
+        Told which rows, which direction (0 or 1), and how many tokens it may hold.
+    """
+    device = encoder.device.type
+    encoder.read_tokens(texts)
+    batches = [
+        slice(start, min(start + rows_per_batch, len(texts)))
+        for start in range(0, len(texts), rows_per_batch)
+    ]
+    pieces = [(batch, half) for batch in batches for half in (0, 1)]
+    at_once = min(n_workers(device), len(pieces))
+    tasks = [
+        functools.partial(read, batch, half, max(1, window_tokens // max(1, at_once)))
+        for batch, half in pieces
+    ]
+    halves_read = [0] * len(batches)
+    for number in run_side_by_side(tasks, device):
+        halves_read[number // 2] += 1
+        if advance is not None and halves_read[number // 2] == 2:
+            batch = batches[number // 2]
+            advance(batch.stop - batch.start)
 
 
 class _Reducer:
@@ -218,13 +275,11 @@ class _Reducer:
 
 def _pack_weights(
     window: Window,
-    token_weights: Sequence[Sequence[float]] | None,
+    token_weights: Sequence[Sequence[float]],
     direction: Direction,
     device: torch.device,
-) -> Tensor | None:
+) -> Tensor:
     """Put token weights in the order of a window's rows. *Shape:* ``(n_tokens,)``."""
-    if token_weights is None:
-        return None
     packed = [
         # A backward step s reads the token s + 1 from the end.
         token_weights[row][step if direction == "forward" else -1 - step]

@@ -1,0 +1,95 @@
+"""Work side by side on the CPU: one thread of Python a core, one core a product.
+
+PyTorch's own threads split each product and wait for each other after it, thousands of
+times a second; if another process takes one of their cores, all of them wait. Whole
+pieces of work do not, and are as fast on a quiet machine. All calls in a process share
+the threads, so that many callers do not crowd the cores.
+"""
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed, wait
+
+import torch
+
+__all__ = ["n_workers", "run_side_by_side"]
+
+_lock = threading.Lock()
+_pools: dict[int, ThreadPoolExecutor] = {}
+
+
+def n_workers(device: str) -> int:
+    """Return how many pieces of work run side by side.
+
+    On the CPU as many as PyTorch has threads in the calling thread, so that
+    ``torch.set_num_threads``, ``OMP_NUM_THREADS`` and the limits that joblib sets for
+    its workers hold here too.
+    """
+    return torch.get_num_threads() if device == "cpu" else 1
+
+
+def run_side_by_side(
+    tasks: Sequence[Callable[[], object]], device: str
+) -> Iterator[int]:
+    """Run tasks, and yield the number of each one that has ended.
+
+    Parameters
+    ----------
+    tasks : sequence of callables
+        Independent of each other; each takes one core.
+    device : str
+        Other devices than ``"cpu"`` get the tasks one after the other.
+
+    Raises
+    ------
+    Exception
+        The first that a task raises; tasks that have not begun are dropped.
+    """
+    n_threads = n_workers(device)
+    if n_threads == 1 or len(tasks) < 2:
+        for number, task in enumerate(tasks):
+            task()
+            yield number
+        return
+    pool = _pool(n_threads)
+    numbers = {pool.submit(task): number for number, task in enumerate(tasks)}
+    try:
+        for future in as_completed(numbers):
+            future.result()
+            yield numbers[future]
+    finally:
+        for future in numbers:
+            future.cancel()
+        wait(numbers)
+
+
+def _pool(n_threads: int) -> ThreadPoolExecutor:
+    with _lock:
+        if n_threads not in _pools:
+            pool = ThreadPoolExecutor(
+                n_threads,
+                thread_name_prefix="sklearn-elmo",
+                initializer=torch.set_num_threads,
+                initargs=(1,),
+            )
+            # `set_num_threads` counts for the calling thread and for all that start
+            # later. So have all of ours start now, and then put the number back.
+            everyone = threading.Barrier(n_threads + 1)
+            for _ in range(n_threads):
+                pool.submit(everyone.wait)
+            everyone.wait()
+            torch.set_num_threads(n_threads)
+            _pools[n_threads] = pool
+        return _pools[n_threads]
+
+
+def _forget_pools() -> None:
+    """Leave a parent's threads behind: a fork does not take them along."""
+    global _lock
+    _lock = threading.Lock()
+    _pools.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_pools)
