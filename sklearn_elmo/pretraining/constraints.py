@@ -58,6 +58,9 @@ CONSTRAINTS = {
     "teacher": Constraint(
         lambda value: value is None or callable(value), "None or a callable"
     ),
+    "token_teacher": Constraint(
+        lambda value: value is None or callable(value), "None or a callable"
+    ),
     "max_minutes": _LIMIT,
     "max_tokens": _LIMIT,
     "epochs": _LIMIT,

@@ -19,8 +19,10 @@ def save_loss_plot(path: Path, history: list[dict[str, Any]]) -> bool:
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     axes.plot(tokens, [row["smoothed_loss"] for row in rows], label="language model")
-    if rows and "teacher_loss" in rows[0]:
-        axes.plot(tokens, [row["teacher_loss"] for row in rows], label="teacher")
+    for name in ("teacher", "token_teacher"):
+        if rows and f"{name}_loss" in rows[0]:
+            losses = [row[f"{name}_loss"] for row in rows]
+            axes.plot(tokens, losses, label=name.replace("_", " "))
     axes.set_xlabel("tokens read by each direction (millions)")
     axes.set_ylabel("loss (nats a word)")
     axes.grid(alpha=0.3)

@@ -36,13 +36,7 @@ def model_card(
         )
         if key in last_rows
     )
-    teacher = parameters.get("teacher")
-    taught = (
-        "none: a language model alone"
-        if teacher is None
-        else f"{teacher}. Pooled layers were led towards its vectors; nothing of it is "
-        "in the weights' files, but name it, and mind its licence, when passing them on"
-    )
+    taught = _name_teachers(parameters)
     return f"""# Model card
 
 A bidirectional language model (ELMo, Peters et al. 2018) trained with
@@ -79,3 +73,20 @@ words outside the vocabulary count as `<UNK>`.
 {json.dumps(options, indent=1)}
 ```
 """
+
+
+def _name_teachers(parameters: Mapping[str, Any]) -> str:
+    lessons = [
+        f"{teacher}, towards whose vectors {what} were led"
+        for name, what in (
+            ("teacher", "pooled layers"),
+            ("token_teacher", "the layers of words"),
+        )
+        if (teacher := parameters.get(name)) is not None
+    ]
+    if not lessons:
+        return "none: a language model alone"
+    return (
+        f"{'; '.join(lessons)}. Nothing of it is in the weights' files, but name it, "
+        "and mind its licence, when passing them on"
+    )

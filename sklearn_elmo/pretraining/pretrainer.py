@@ -13,18 +13,16 @@ import torch
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_elmo.bilm.model import BiLm
 from sklearn_elmo.errors import (
     CorpusError,
     InvalidParameterError,
     UnusedParameterWarning,
 )
-from sklearn_elmo.models import load, locate, resolve_device
+from sklearn_elmo.models import resolve_device
+from sklearn_elmo.pretraining.beginning import begin
 from sklearn_elmo.pretraining.checkpoint import write_text
 from sklearn_elmo.pretraining.constraints import check_pretrainer_parameters
-from sklearn_elmo.pretraining.corpus import (
-    encode_documents,
-)
+from sklearn_elmo.pretraining.corpus import Corpus, encode_documents
 from sklearn_elmo.pretraining.evaluation import (
     Perplexity,
     measure_perplexity,
@@ -32,24 +30,16 @@ from sklearn_elmo.pretraining.evaluation import (
 )
 from sklearn_elmo.pretraining.files import (
     CARD_NAME,
-    copy_softmax,
     load_language_model,
-    read_softmax,
     save_language_model,
 )
 from sklearn_elmo.pretraining.loss_plot import save_loss_plot
 from sklearn_elmo.pretraining.model_card import model_card
-from sklearn_elmo.pretraining.network import (
-    LanguageModel,
-    choose_product_type,
-    initialize,
-    initialize_softmax,
-)
-from sklearn_elmo.pretraining.presets import resolve_size
 from sklearn_elmo.pretraining.progress import progress_bar
 from sklearn_elmo.pretraining.reading import iterate_documents
 from sklearn_elmo.pretraining.settings import Budget, Settings
-from sklearn_elmo.pretraining.teacher import Teacher, TeacherTexts
+from sklearn_elmo.pretraining.teacher import Teachers
+from sklearn_elmo.pretraining.teacher_answers import Teacher, TokenTeacher
 from sklearn_elmo.pretraining.trainer import Trainer
 from sklearn_elmo.pretraining.vocabulary import Vocabulary
 from sklearn_elmo.pretraining.workspace import choose_seed, open_workspace, read_text
@@ -58,8 +48,6 @@ from sklearn_elmo.text.tokenizers import resolve_tokenizer
 __all__ = ["ElmoPretrainer"]
 
 logger = logging.getLogger(__name__)
-
-_FROZEN_SHARE = 0.1  # of the budget, where the softmax is learned anew
 
 
 class ElmoPretrainer(BaseEstimator):
@@ -79,6 +67,12 @@ class ElmoPretrainer(BaseEstimator):
         Maps a list of n str to an array ``(n, width)``: a sentence encoder whose
         vectors the pooled layers shall learn beside the language model. It is asked
         once, for `n_teacher_texts` sentences, phrases and words of the text.
+    token_teacher : callable, default=None
+        Maps a list of n token lists to n arrays ``(n_tokens_i, width)``: another
+        model's vectors of the words in their context, which the layers of each word
+        shall learn. It is asked once, for `n_teacher_texts` sentences of the text, and
+        a little more for some of them; what is learned is centred, and kept on disk in
+        at most 128 numbers a word. Both teachers may be given.
     max_minutes, max_tokens, epochs : float, default=None
         When to stop; the first limit that is reached counts. Tokens are those that
         each direction reads, boundaries included. All None: one epoch. Runs that are
@@ -111,7 +105,9 @@ class ElmoPretrainer(BaseEstimator):
     held_out_share : float, default=0.01
         Share of the documents that is not trained on but judged by.
     n_teacher_texts : int, default=50000
+        For each teacher.
     teacher_weight : float, default=1.0
+        How much each teacher counts beside the language model.
 
     Attributes
     ----------
@@ -154,6 +150,7 @@ class ElmoPretrainer(BaseEstimator):
         *,
         init: Any = None,
         teacher: Teacher | None = None,
+        token_teacher: TokenTeacher | None = None,
         max_minutes: float | None = None,
         max_tokens: float | None = None,
         epochs: float | None = None,
@@ -176,6 +173,7 @@ class ElmoPretrainer(BaseEstimator):
         self.size = size
         self.init = init
         self.teacher = teacher
+        self.token_teacher = token_teacher
         self.max_minutes = max_minutes
         self.max_tokens = max_tokens
         self.epochs = epochs
@@ -231,44 +229,12 @@ class ElmoPretrainer(BaseEstimator):
                 max_words=self.max_words,
                 min_count=self.min_count,
             )
-            model, frozen_share = self._begin(vocabulary, seed)
-            settings = Settings(
-                batch_size=self.batch_size,
-                n_steps=self.n_steps,
-                n_negative_samples=self.n_negative_samples,
-                learning_rate=self.learning_rate,
-                dropout=self.dropout,
-                frozen_share=frozen_share,
-                teacher_weight=self.teacher_weight,
-                seed=seed,
-            )
-            limits = (self.max_minutes, self.max_tokens, self.epochs)
-            budget = Budget(*limits) if any(limits) else Budget(epochs=1)
-            teacher = None
-            if self.teacher is not None:
-                generator = np.random.default_rng([seed, 2])
-                cache = folder / f"teacher-{corpus.digest[:16]}.npy"
-                teacher = TeacherTexts.ask(
-                    self.teacher, corpus.train, self.n_teacher_texts, generator, cache
-                )
-            targets = vocabulary.targets_of(corpus.train.types)
-            with progress_bar(self.verbose) as report:
-                trainer = Trainer(
-                    model,
-                    corpus,
-                    targets,
-                    settings,
-                    budget,
-                    teacher=teacher,
-                    folder=None if self.checkpoint_dir is None else folder,
-                    report=report,
-                )
-                trainer.run()
+            trainer = self._train(corpus, vocabulary, folder, seed)
             if self.checkpoint_dir is not None:
                 save_loss_plot(folder / "loss.png", trainer.history)
             self.n_tokens_ = len(corpus.train.ids)
             self.n_types_ = len(corpus.train.types)
-        self.model_ = model.to("cpu")
+        self.model_ = trainer.model.to("cpu")
         self.vocabulary_ = vocabulary
         self.history_ = trainer.history
         self.held_out_perplexity_ = trainer.history[-1].get("held_out_average", np.nan)
@@ -389,24 +355,50 @@ class ElmoPretrainer(BaseEstimator):
             )
             warnings.warn(message, UnusedParameterWarning, stacklevel=3)
 
-    def _begin(self, vocabulary: Vocabulary, seed: int) -> tuple[LanguageModel, float]:
-        """Return the model, and the share of the run where only its softmax learns."""
-        counts = torch.tensor(vocabulary.counts, dtype=torch.float64)
-        generator = torch.Generator().manual_seed(seed)
-        frozen_share = 0.0
-        if self.init is None:
-            options = resolve_size(self.size, source="the 'size' parameter")
-            model = LanguageModel(BiLm(options), len(vocabulary))
-            initialize(model, counts, generator)
-        else:
-            model = LanguageModel(load(self.init).train(), len(vocabulary))
-            initialize_softmax(model, counts, generator)
-            saved = read_softmax(locate(self.init))
-            if saved is None or not copy_softmax(model, vocabulary, saved):
-                frozen_share = _FROZEN_SHARE
-        device = torch.device(resolve_device(self.device))
-        model.product_type = choose_product_type(self.precision, device)
-        return model.to(device), frozen_share
+    def _train(
+        self, corpus: Corpus, vocabulary: Vocabulary, folder: Path, seed: int
+    ) -> Trainer:
+        """Return the trainer after its run."""
+        model, frozen_share = begin(
+            self.size,
+            self.init,
+            vocabulary,
+            precision=self.precision,
+            device=torch.device(resolve_device(self.device)),
+            seed=seed,
+        )
+        settings = Settings(
+            batch_size=self.batch_size,
+            n_steps=self.n_steps,
+            n_negative_samples=self.n_negative_samples,
+            learning_rate=self.learning_rate,
+            dropout=self.dropout,
+            frozen_share=frozen_share,
+            teacher_weight=self.teacher_weight,
+            seed=seed,
+        )
+        limits = (self.max_minutes, self.max_tokens, self.epochs)
+        teachers = Teachers.ask(
+            self.teacher,
+            self.token_teacher,
+            corpus,
+            self.n_teacher_texts,
+            seed=seed,
+            folder=folder,
+        )
+        with progress_bar(self.verbose) as report:
+            trainer = Trainer(
+                model,
+                corpus,
+                vocabulary.targets_of(corpus.train.types),
+                settings,
+                Budget(*limits) if any(limits) else Budget(epochs=1),
+                teachers=teachers,
+                folder=None if self.checkpoint_dir is None else folder,
+                report=report,
+            )
+            trainer.run()
+        return trainer
 
 
 def _tokenizer() -> Callable[[str], list[str]]:

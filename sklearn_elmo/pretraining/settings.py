@@ -30,9 +30,9 @@ class Settings:
     frozen_share : float
         Share of the budget in which only the softmax learns.
     teacher_weight : float
-        How much the teacher counts beside the language model.
+        How much each teacher counts beside the language model.
     teacher_rows : int
-        Texts of the teacher in a step.
+        Texts of the teachers in a step, of both together.
     seed : int
     """
 

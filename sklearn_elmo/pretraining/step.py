@@ -1,6 +1,6 @@
 """One step of training: words in, one change of the weights out."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
@@ -14,7 +14,14 @@ from sklearn_elmo.pretraining.objective import (
     sampled_softmax,
 )
 from sklearn_elmo.pretraining.settings import Settings
-from sklearn_elmo.pretraining.teacher import Sentences, TeacherHeads, pool_layers
+from sklearn_elmo.pretraining.teacher import Sentences
+from sklearn_elmo.pretraining.teacher_heads import (
+    TeacherHeads,
+    both_directions,
+    pool_layers,
+    sentence_loss,
+    token_loss,
+)
 
 __all__ = ["Losses", "TrainingStep"]
 
@@ -30,14 +37,19 @@ class Losses:
     language : float
         Cross entropy of a word, mean of both directions; an estimate if the softmax
         is sampled.
-    teacher : float
-        0 without a teacher.
+    teacher, token_teacher : float
+        0 without one.
     gradient_norm : float
     """
 
     language: float
     teacher: float
+    token_teacher: float
     gradient_norm: float
+
+    def are_finite(self) -> bool:
+        """Tell whether all are numbers that can be learned from."""
+        return bool(np.isfinite(list(asdict(self).values())).all())
 
 
 class TrainingStep:
@@ -51,9 +63,9 @@ class TrainingStep:
     targets : Tensor
         Each type's number in the vocabulary. *Shape:* ``(n_types,)``, int64.
     optimizer : torch.optim.Optimizer
-        Of all parameters, those of `heads` included.
+        Of all parameters, those of the heads included.
     settings : Settings
-    heads : TeacherHeads, optional
+    heads, token_heads : TeacherHeads, optional
     """
 
     def __init__(
@@ -64,9 +76,11 @@ class TrainingStep:
         optimizer: torch.optim.Optimizer,
         settings: Settings,
         heads: TeacherHeads | None = None,
+        token_heads: TeacherHeads | None = None,
     ) -> None:
         self.model = model
         self.heads = heads
+        self.token_heads = token_heads
         self.character_ids = character_ids
         self.targets = targets
         self.optimizer = optimizer
@@ -83,6 +97,7 @@ class TrainingStep:
         ids: Tensor,
         states: States,
         sentences: Sentences | None = None,
+        tokens: Sentences | None = None,
     ) -> tuple[Losses, States]:
         """Take a step.
 
@@ -94,7 +109,8 @@ class TrainingStep:
             Type numbers, as `Lanes.read` returns them. *Shape:* ``(2, T + 1, B)``.
         states : States
             After the words before.
-        sentences : Sentences, optional
+        sentences, tokens : Sentences, optional
+            For each of the heads.
 
         Returns
         -------
@@ -105,29 +121,40 @@ class TrainingStep:
         self.optimizer.zero_grad(set_to_none=True)
         generator = torch.Generator(ids.device)
         generator.manual_seed(self.settings.seed * _STEPS_PER_SEED + number)
-        parts = [ids[:, :-1].flatten()]
-        if sentences is not None:
-            parts.append(sentences.ids.flatten())
-        unique, inverse = torch.unique(torch.cat(parts), return_inverse=True)
-        vectors = self.model.token_vectors(self.character_ids[unique].long())
-        n_stream = len(parts[0])
-        inputs = vectors[inverse[:n_stream]].view(*ids[:, :-1].shape, -1)
+        taught = [batch.ids for batch in (sentences, tokens) if batch is not None]
+        stream, *inputs = self._token_vectors([ids[:, :-1], *taught])
         layers, states = self.model.contextualize(
-            inputs, states, self.settings.dropout, generator
+            stream, states, self.settings.dropout, generator
         )
         hidden = self.model.drop(layers[-1], self.settings.dropout, generator)
         language = self._language_loss(number, hidden, ids[:, 1:])
-        loss, teacher = language, torch.zeros(())
-        if sentences is not None and self.heads is not None:
-            inputs = vectors[inverse[n_stream:]].view(*sentences.ids.shape, -1)
-            teacher = self._teacher_loss(inputs, sentences)
+        loss = language
+        teacher = token_teacher = torch.zeros(())
+        if sentences is not None:
+            teacher = self._sentence_loss(inputs.pop(0), sentences)
             loss = loss + self.settings.teacher_weight * teacher
+        if tokens is not None:
+            token_teacher = self._token_loss(inputs.pop(0), tokens)
+            loss = loss + self.settings.teacher_weight * token_teacher
         loss.backward()  # type: ignore[no-untyped-call]
         norm = nn.utils.clip_grad_norm_(self.parameters, self.settings.clip_norm)
-        losses = Losses(language.item(), teacher.item(), norm.item())
-        if np.isfinite([losses.language, losses.teacher, losses.gradient_norm]).all():
+        losses = Losses(
+            language.item(), teacher.item(), token_teacher.item(), norm.item()
+        )
+        if losses.are_finite():
             self.optimizer.step()
         return losses, states
+
+    def _token_vectors(self, parts: list[Tensor]) -> list[Tensor]:
+        """Return layer 0 of type numbers of any shapes, every type read once."""
+        flat = torch.cat([part.flatten() for part in parts])
+        unique, inverse = torch.unique(flat, return_inverse=True)
+        vectors = self.model.token_vectors(self.character_ids[unique].long())
+        pieces = inverse.split([part.numel() for part in parts])
+        return [
+            vectors[piece].view(*part.shape, -1)
+            for piece, part in zip(pieces, parts, strict=True)
+        ]
 
     def _language_loss(self, number: int, hidden: Tensor, following: Tensor) -> Tensor:
         # The boundary that follows another is no achievement.
@@ -146,17 +173,30 @@ class TrainingStep:
         samples = torch.from_numpy(drawn).to(hidden.device)
         return sampled_softmax(hidden, weight, bias, targets, weights, samples, n_tries)
 
-    def _teacher_loss(self, inputs: Tensor, sentences: Sentences) -> Tensor:
+    def _sentence_loss(self, inputs: Tensor, sentences: Sentences) -> Tensor:
         assert self.heads is not None
+        layers, mask = self._read(inputs, sentences.lengths)
+        pooled = torch.cat(
+            [pool_layers(layers[:, half], mask) for half in (0, 1)], dim=-1
+        )
+        return sentence_loss(self.heads, pooled, sentences.vectors)
+
+    def _token_loss(self, inputs: Tensor, tokens: Sentences) -> Tensor:
+        assert self.token_heads is not None
+        layers, mask = self._read(inputs, tokens.lengths)
+        words = both_directions(layers, mask, tokens.lengths)
+        return token_loss(self.token_heads, words, tokens.vectors)
+
+    def _read(self, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Return all layers of texts that begin from zero state, and where words are.
+
+        *Shape:* inputs ``(2, T, R, P)``, lengths ``(R,)`` -> ``(L + 1, 2, T, R, P)``
+        and ``(T, R)``.
+        """
         n_steps, n_rows = inputs.shape[1:3]
         start = States.zeros(self.model.options, n_rows, inputs.device)
         contextual, _ = self.model.contextualize(inputs, start)
         layers = torch.stack([inputs.to(contextual[0].dtype), *contextual])
-        # (L + 1, 2, T, R, P). Words stand between the boundaries in both directions.
+        # Words stand between the boundaries in both directions.
         steps = torch.arange(n_steps, device=inputs.device)[:, None]
-        mask = (steps > 0) & (steps < sentences.lengths - 1)  # (T, R)
-        pooled = torch.cat(
-            [pool_layers(layers[:, half], mask) for half in (0, 1)], dim=-1
-        )
-        loss: Tensor = self.heads(pooled, sentences.vectors)
-        return loss
+        return layers, (steps > 0) & (steps < lengths - 1)

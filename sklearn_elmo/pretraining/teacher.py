@@ -1,43 +1,36 @@
-"""Learning from a sentence encoder beside the language model.
+"""Learning from another model beside the language model.
 
-Pooled layers of texts, read from zero state as users read them, are led towards the
-vectors of another model. The linear heads that compare both are thrown away afterwards,
-and nothing of the teacher is needed any more.
+Texts are read from zero state as users read them. Pooled layers are led towards the
+vectors of a sentence encoder, layers of words towards those that a token teacher gives
+the words in their context. Nothing of the teachers is needed any more afterwards.
 """
 
-import logging
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from sklearn_elmo.errors import TrainingError
-from sklearn_elmo.pretraining.corpus import BEGIN, END, EncodedText
+from sklearn_elmo.pretraining.corpus import BEGIN, END, Corpus, EncodedText
+from sklearn_elmo.pretraining.teacher_answers import (
+    Teacher,
+    TokenTeacher,
+    sentence_targets,
+    token_targets,
+)
 
-__all__ = ["Sentences", "Teacher", "TeacherHeads", "TeacherTexts", "pool_layers"]
-
-logger = logging.getLogger(__name__)
-
-Teacher = Callable[[list[str]], Any]
-"""Texts -> array-like of shape ``(n_texts, width)``."""
-
-# Weights of the parts of the objective, beside 1 for the vector itself.
-_CONTRAST_WEIGHT = 0.2
-_RELATIONS_WEIGHT = 4.0
-_TEMPERATURE = 0.05
+__all__ = ["Sentences", "TeacherTexts", "Teachers"]
 
 # Users read whole sentences, phrases and single words, so the teacher does.
 _SENTENCE_SHARE, _PHRASE_SHARE = 0.5, 0.3
 _LONGEST_TEXT = 62  # words
 _LONGEST_PHRASE = 8
-_TEXTS_AT_ONCE = 1024
-_ATTACHED = re.compile(r" (?=[,.;:!?%)\]}](?: |$)|n't\b|'(?:s|m|re|ve|ll|d)\b)")
+
+IntArray = npt.NDArray[np.int64]
 
 
 @dataclass
@@ -52,37 +45,47 @@ class Sentences:
     lengths : Tensor
         Boundaries included. *Shape:* ``(R,)``, int64.
     vectors : Tensor
-        *Shape:* ``(R, width)``, of unit length.
+        Of the texts, or of all their words, one text after another; of unit length.
+        *Shape:* ``(R, width)`` or ``(N, width)``.
     """
 
     ids: Tensor
     lengths: Tensor
     vectors: Tensor
 
+    def to(self, device: torch.device) -> "Sentences":
+        """Return them on a device."""
+        tensors = (self.ids, self.lengths, self.vectors)
+        return Sentences(*(tensor.to(device) for tensor in tensors))
+
 
 class TeacherTexts:
-    """Sentences, phrases and words of a text, and the teacher's vectors of them.
+    """Pieces of a text, and the teacher's vectors of them or of their words.
 
     Parameters
     ----------
     text : EncodedText
     starts, lengths : ndarray of shape (n,), int64
-        Where the texts are, without boundaries; shortest first.
-    vectors : ndarray of shape (n, width), float16
-        Of unit length.
+        Where the pieces are, without boundaries; shortest first.
+    vectors : ndarray of shape (n, width) or (n_words, width), float16
+        Of unit length; may be mapped from a file. One row a piece, or one a word of
+        each piece.
     """
 
     def __init__(
         self,
         text: EncodedText,
-        starts: npt.NDArray[np.int64],
-        lengths: npt.NDArray[np.int64],
+        starts: IntArray,
+        lengths: IntArray,
         vectors: npt.NDArray[np.float16],
     ) -> None:
         self.text = text
         self.starts = starts
         self.lengths = lengths
         self.vectors = vectors
+        # Pieces of one word each are the same either way.
+        per_piece = lengths if len(vectors) > len(lengths) else np.ones_like(lengths)
+        self._first_vectors = np.concatenate([[0], np.cumsum(per_piece)])
 
     @classmethod
     def ask(
@@ -93,7 +96,7 @@ class TeacherTexts:
         generator: np.random.Generator,
         cache: Path,
     ) -> "TeacherTexts":
-        """Choose texts and ask the teacher; what it said is kept in a file.
+        """Choose sentences, phrases and words, and ask a sentence encoder.
 
         Parameters
         ----------
@@ -103,26 +106,41 @@ class TeacherTexts:
             About so many.
         generator : numpy.random.Generator
         cache : Path
-            An ``.npy`` file; read if it is there.
+            An ``.npy`` file for what the teacher said; read if it is there.
         """
         starts, lengths = choose_texts(text, n_texts, generator)
-        if cache.exists():
-            vectors = np.load(cache)
-        else:
-            parts = []
-            for first in range(0, len(starts), _TEXTS_AT_ONCE):
-                rows = slice(first, first + _TEXTS_AT_ONCE)
-                pairs = zip(starts[rows], lengths[rows], strict=True)
-                texts = [
-                    as_text([text.types[k] for k in text.ids[start : start + n]])
-                    for start, n in pairs
-                ]
-                parts.append(_ask(teacher, texts))
-                logger.info("The teacher has read %d of %d texts", first, len(starts))
-            vectors = np.concatenate(parts)
-            temporary = cache.with_suffix(".tmp.npy")
-            np.save(temporary, vectors)
-            temporary.replace(cache)
+        pieces = _Pieces(text, starts, lengths)
+        return cls(text, starts, lengths, sentence_targets(teacher, pieces, cache))
+
+    @classmethod
+    def ask_tokens(
+        cls,
+        teacher: TokenTeacher,
+        text: EncodedText,
+        n_texts: int,
+        generator: np.random.Generator,
+        cache: Path,
+    ) -> "TeacherTexts":
+        """Choose sentences, and ask for their words' vectors; parameters as in `ask`.
+
+        Raises
+        ------
+        TrainingError
+            No sentence is short enough.
+        """
+        starts, lengths = _sentences(text)
+        chosen = generator.permutation(np.flatnonzero(lengths <= _LONGEST_TEXT))
+        chosen = chosen[:n_texts]
+        if not len(chosen):
+            message = (
+                f"No sentence of the text has {_LONGEST_TEXT} words or fewer; the "
+                "token teacher reads whole ones. Put one sentence on a line."
+            )
+            raise TrainingError(message)
+        chosen = chosen[np.argsort(lengths[chosen], kind="stable")]
+        starts, lengths = starts[chosen], lengths[chosen]
+        pieces = _Pieces(text, starts, lengths)
+        vectors = token_targets(teacher, pieces, int(lengths.sum()), cache)
         return cls(text, starts, lengths, vectors)
 
     def draw(self, n_rows: int, generator: np.random.Generator) -> Sentences:
@@ -137,75 +155,86 @@ class TeacherTexts:
         ids = np.where(steps == 0, BEGIN, np.where(steps >= lengths - 1, END, ids))
         mirrored = np.where(steps < lengths, lengths - 1 - steps, steps)
         both = np.stack([ids, np.take_along_axis(ids, mirrored, axis=0)])
+        begin, end = self._first_vectors[[first, first + n_rows]]
         return Sentences(
             torch.from_numpy(both),
             torch.from_numpy(lengths),
-            torch.from_numpy(self.vectors[rows].astype(np.float32)),
+            torch.from_numpy(self.vectors[begin:end].astype(np.float32)),
         )
 
 
-class TeacherHeads(nn.Module):
-    """Linear maps from pooled layers to the teacher's vectors.
+@dataclass(frozen=True)
+class Teachers:
+    """What a run learns from beside the text; None where there is no such teacher."""
 
-    Parameters
-    ----------
-    n_layers : int
-        LSTM layers, L.
-    projection_dim : int
-        P.
-    width : int
-        Of the teacher's vectors.
-    """
+    sentences: TeacherTexts | None = None
+    tokens: TeacherTexts | None = None
 
-    def __init__(self, n_layers: int, projection_dim: int, width: int) -> None:
-        super().__init__()
-        self.average = nn.Linear(2 * projection_dim, width)
-        self.concat = nn.Linear((1 + 2 * n_layers) * projection_dim, width)
+    @classmethod
+    def ask(
+        cls,
+        teacher: Teacher | None,
+        token_teacher: TokenTeacher | None,
+        corpus: Corpus,
+        n_texts: int,
+        *,
+        seed: int,
+        folder: Path,
+    ) -> "Teachers":
+        """Ask who is there, each for its own texts; the folder keeps the answers."""
+        name = f"{corpus.digest[:16]}.npy"
+        sentences = tokens = None
+        if teacher is not None:
+            generator = np.random.default_rng([seed, 2])
+            cache = folder / f"teacher-{name}"
+            sentences = TeacherTexts.ask(
+                teacher, corpus.train, n_texts, generator, cache
+            )
+        if token_teacher is not None:
+            generator = np.random.default_rng([seed, 3])
+            cache = folder / f"token-teacher-{name}"
+            tokens = TeacherTexts.ask_tokens(
+                token_teacher, corpus.train, n_texts, generator, cache
+            )
+        return cls(sentences, tokens)
 
-    def forward(self, pooled: Tensor, targets: Tensor) -> Tensor:
-        """Return the loss of texts.
-
-        The layers' average, and the layers side by side, give the teacher's vector;
-        the average tells its own vector from the others'; and the averages themselves,
-        without a head, are as similar to each other as the teacher's vectors are.
-
-        Parameters
-        ----------
-        pooled : Tensor
-            Mean of each layer over the words. *Shape:* ``(L + 1, R, 2P)``, float32.
-        targets : Tensor
-            Of unit length. *Shape:* ``(R, width)``.
-        """
-        mean = pooled.mean(dim=0)  # (R, 2P)
-        half = pooled.shape[2] // 2
-        side_by_side = torch.cat([pooled[0, :, :half], *pooled[1:]], dim=1)
-        from_mean = nn.functional.normalize(self.average(mean), dim=1)
-        from_all = nn.functional.normalize(self.concat(side_by_side), dim=1)
-        loss = 2 - ((from_mean + from_all) * targets).sum(dim=1).mean()
-        own = torch.arange(len(targets), device=targets.device)
-        similarity = from_mean @ targets.t() / _TEMPERATURE
-        loss = loss + _CONTRAST_WEIGHT * nn.functional.cross_entropy(similarity, own)
-        unit = nn.functional.normalize(mean, dim=1)
-        difference = unit @ unit.t() - targets @ targets.t()
-        return loss + _RELATIONS_WEIGHT * difference.square().mean()
+    def draw(
+        self, n_rows: int, seed: int, step: int
+    ) -> tuple[Sentences | None, Sentences | None]:
+        """Return texts of each teacher for a step, `n_rows` in all."""
+        n_teachers = (self.sentences is not None) + (self.tokens is not None)
+        sentences, tokens = (
+            None
+            if texts is None
+            else texts.draw(
+                max(1, n_rows // n_teachers), np.random.default_rng([seed, step, place])
+            )
+            for place, texts in ((1, self.sentences), (2, self.tokens))
+        )
+        return sentences, tokens
 
 
-def pool_layers(layers: Tensor, mask: Tensor) -> Tensor:
-    """Average words.
+class _Pieces(Sequence[list[str]]):
+    """Pieces of a text as words, made when asked for."""
 
-    *Shape:* layers ``(L + 1, T, R, P)``, mask ``(T, R)`` -> ``(L + 1, R, P)``.
-    """
-    weights = mask / mask.sum(dim=0).clamp_min(1)
-    return torch.einsum("ltrp,tr->lrp", layers.float(), weights.float())
+    def __init__(self, text: EncodedText, starts: IntArray, lengths: IntArray) -> None:
+        self._text, self._starts, self._lengths = text, starts, lengths
+
+    def __len__(self) -> int:
+        return len(self._starts)
+
+    def __getitem__(self, place: int) -> list[str]:  # type: ignore[override]
+        start = self._starts[place]
+        ids = self._text.ids[start : start + self._lengths[place]]
+        return [self._text.types[k] for k in ids]
 
 
 def choose_texts(
     text: EncodedText, n_texts: int, generator: np.random.Generator
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+) -> tuple[IntArray, IntArray]:
     """Return where sentences, phrases and frequent words are, shortest first."""
     ids = np.asarray(text.ids)
-    starts = np.flatnonzero(ids == BEGIN) + 1
-    lengths = np.flatnonzero(ids == END) - starts
+    starts, lengths = _sentences(text)
     fitting = np.flatnonzero(lengths <= _LONGEST_TEXT)
     order = generator.permutation(fitting)
     sentences = order[: round(_SENTENCE_SHARE * n_texts)]
@@ -230,34 +259,8 @@ def choose_texts(
     return all_starts[by_length], all_lengths[by_length]
 
 
-def as_text(words: Sequence[str]) -> str:
-    """Join words about as they are written, for a teacher with a tokenizer of its own.
-
-    Examples
-    --------
-    >>> as_text(["I", "do", "n't", "know", ",", "really", "."])
-    "I don't know, really."
-    """
-    return _ATTACHED.sub("", " ".join(words))
-
-
-def _ask(teacher: Teacher, texts: list[str]) -> npt.NDArray[np.float16]:
-    vectors = np.asarray(teacher(texts), dtype=np.float32)
-    if vectors.ndim != 2 or len(vectors) != len(texts) or not vectors.size:
-        message = (
-            f"The teacher returned an array of shape {vectors.shape} for {len(texts)} "
-            f"texts; expected ({len(texts)}, width). Return one row a text."
-        )
-        raise TrainingError(message)
-    if not np.isfinite(vectors).all():
-        row = int(np.flatnonzero(~np.isfinite(vectors).all(axis=1))[0])
-        message = (
-            f"The teacher's vector of {texts[row][:40]!r} has numbers that are not "
-            "finite; expected finite ones. Mend the teacher."
-        )
-        raise TrainingError(message)
-    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    unit: npt.NDArray[np.float16] = (vectors / np.maximum(norms, 1e-12)).astype(
-        np.float16
-    )
-    return unit
+def _sentences(text: EncodedText) -> tuple[IntArray, IntArray]:
+    """Return where sentences begin, without the boundary, and their words' number."""
+    ids = np.asarray(text.ids)
+    starts = np.flatnonzero(ids == BEGIN) + 1
+    return starts, np.flatnonzero(ids == END) - starts

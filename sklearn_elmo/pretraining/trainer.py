@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from sklearn_elmo.errors import TrainingError
 from sklearn_elmo.pretraining.batches import Lanes
@@ -25,7 +24,8 @@ from sklearn_elmo.pretraining.evaluation import Perplexity, measure_perplexity
 from sklearn_elmo.pretraining.network import LanguageModel, States
 from sklearn_elmo.pretraining.settings import Budget, Settings, rate_at
 from sklearn_elmo.pretraining.step import Losses, TrainingStep
-from sklearn_elmo.pretraining.teacher import Sentences, TeacherHeads, TeacherTexts
+from sklearn_elmo.pretraining.teacher import Teachers, TeacherTexts
+from sklearn_elmo.pretraining.teacher_heads import TeacherHeads
 
 __all__ = ["Trainer"]
 
@@ -64,7 +64,7 @@ class Trainer:
         Each type's number in the vocabulary.
     settings : Settings
     budget : Budget
-    teacher : TeacherTexts, optional
+    teachers : Teachers, optional
     folder : Path, optional
         Gets checkpoints and metrics, and may have them from a run that was stopped.
     report : callable, optional
@@ -79,7 +79,7 @@ class Trainer:
         settings: Settings,
         budget: Budget,
         *,
-        teacher: TeacherTexts | None = None,
+        teachers: Teachers | None = None,
         folder: Path | None = None,
         report: Callable[[dict[str, Any]], None] | None = None,
     ) -> None:
@@ -87,7 +87,7 @@ class Trainer:
         self.corpus = corpus
         self.settings = settings
         self.budget = budget
-        self.teacher = teacher
+        self.teachers = teachers or Teachers()
         self.folder = folder
         self.report = report
         self.device = model.softmax_bias.device
@@ -100,16 +100,14 @@ class Trainer:
             corpus.train.character_ids(max_characters)
         ).to(self.device)
         self.targets = torch.from_numpy(targets).to(self.device)
-        parameters = list(model.parameters())
-        self.heads: TeacherHeads | None = None
-        if teacher is not None:
-            self.heads = TeacherHeads(
-                model.options.n_layers,
-                model.options.projection_dim,
-                teacher.vectors.shape[1],
-            ).to(self.device)
-            _fill(self.heads, settings.seed)
-            parameters += self.heads.parameters()
+        self.heads = self._begin_heads(self.teachers.sentences)
+        self.token_heads = self._begin_heads(self.teachers.tokens)
+        parameters = [
+            parameter
+            for part in (model, self.heads, self.token_heads)
+            if part is not None
+            for parameter in part.parameters()
+        ]
         self.optimizer = torch.optim.Adam(
             parameters, lr=0.0, betas=_BETAS, foreach=False
         )
@@ -120,6 +118,7 @@ class Trainer:
             self.optimizer,
             settings,
             self.heads,
+            self.token_heads,
         )
 
     def run(self) -> None:
@@ -161,6 +160,9 @@ class Trainer:
             "signature": self._signature(),
             "model": self.model.state_dict(),
             "heads": None if self.heads is None else self.heads.state_dict(),
+            "token_heads": (
+                None if self.token_heads is None else self.token_heads.state_dict()
+            ),
             "optimizer": self.optimizer.state_dict(),
             "states": {"h": self.states.h, "c": self.states.c},
             "progress": asdict(self.progress),
@@ -188,20 +190,22 @@ class Trainer:
             group["lr"] = self.settings.learning_rate * rate_at(share)
         self.model.bilm.requires_grad_(share >= self.settings.frozen_share)
         ids = torch.from_numpy(self.lanes.read(number)).to(self.device)
-        losses, self.states = self.step(number, ids, self.states, self._draw(number))
+        drawn = self.teachers.draw(
+            self.settings.teacher_rows, self.settings.seed, number
+        )
+        on_device = (None if part is None else part.to(self.device) for part in drawn)
+        losses, self.states = self.step(number, ids, self.states, *on_device)
         self.progress.step += 1
         return losses
 
-    def _draw(self, number: int) -> Sentences | None:
-        if self.teacher is None:
+    def _begin_heads(self, taught: TeacherTexts | None) -> TeacherHeads | None:
+        if taught is None:
             return None
-        generator = np.random.default_rng([self.settings.seed, number, 1])
-        drawn = self.teacher.draw(self.settings.teacher_rows, generator)
-        return Sentences(
-            drawn.ids.to(self.device),
-            drawn.lengths.to(self.device),
-            drawn.vectors.to(self.device),
-        )
+        options = self.model.options
+        width = taught.vectors.shape[1]
+        heads = TeacherHeads(options.n_layers, options.projection_dim, width)
+        heads.fill(self.settings.seed)
+        return heads.to(self.device)
 
     def _share(self) -> float:
         step = self.progress.step
@@ -218,12 +222,12 @@ class Trainer:
             if self.folder is not None
             else "Set checkpoint_dir to keep what was learned."
         )
-        if not np.isfinite(list(asdict(losses).values())).all():
+        if not losses.are_finite():
             message = (
                 f"The loss of step {progress.step} is not finite (language model "
-                f"{losses.language}, teacher {losses.teacher}, gradient "
-                f"{losses.gradient_norm}); the step was not taken. {kept} Try a lower "
-                "learning_rate."
+                f"{losses.language}, teacher {losses.teacher}, token teacher "
+                f"{losses.token_teacher}, gradient {losses.gradient_norm}); the step "
+                f"was not taken. {kept} Try a lower learning_rate."
             )
             raise TrainingError(message)
         if math.isnan(progress.smoothed):
@@ -256,8 +260,10 @@ class Trainer:
             "smoothed_loss": progress.smoothed,
             "gradient_norm": losses.gradient_norm,
         }
-        if self.teacher is not None:
+        if self.heads is not None:
             row["teacher_loss"] = losses.teacher
+        if self.token_heads is not None:
+            row["token_teacher_loss"] = losses.token_teacher
         self._add(row)
 
     def _judge(self, max_tokens: int) -> None:
@@ -281,7 +287,8 @@ class Trainer:
             "settings": asdict(self.settings),
             "corpus": self.corpus.digest,
             "n_words": len(self.model.softmax_bias),
-            "teacher": self.teacher is not None,
+            "teacher": self.heads is not None,
+            "token_teacher": self.token_heads is not None,
         }
 
     def _resume(self) -> None:
@@ -290,7 +297,8 @@ class Trainer:
             return
         signature = self._signature()
         for name, value in signature.items():
-            if content["signature"].get(name) != value:
+            # Checkpoints from before token teachers know nothing of them.
+            if content["signature"].get(name, False) != value:
                 message = (
                     f"The checkpoint in {str(self.folder)!r} is of another run: its "
                     f"{name} differs. Choose another checkpoint_dir, or delete it."
@@ -299,6 +307,8 @@ class Trainer:
         self.model.load_state_dict(content["model"])
         if self.heads is not None:
             self.heads.load_state_dict(content["heads"])
+        if self.token_heads is not None:
+            self.token_heads.load_state_dict(content["token_heads"])
         self.optimizer.load_state_dict(content["optimizer"])
         self.states = States(
             content["states"]["h"].to(self.device),
@@ -315,13 +325,3 @@ def _fitting_lanes(corpus: Corpus, settings: Settings) -> Lanes:
     n_steps = max(1, min(settings.n_steps, n_tokens - 1))
     n_lanes = max(1, min(settings.batch_size, n_tokens // (n_steps + 1)))
     return Lanes(corpus.train, n_lanes, n_steps)
-
-
-def _fill(heads: TeacherHeads, seed: int) -> None:
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for parameter in heads.parameters():
-            tensor: Tensor = torch.zeros(parameter.shape)
-            if parameter.ndim == 2:
-                tensor.normal_(0.0, parameter.shape[1] ** -0.5, generator=generator)
-            parameter.copy_(tensor)

@@ -1,0 +1,211 @@
+"""What teachers say of texts: asked once, checked, and kept in a mapped file."""
+
+import logging
+import re
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sklearn_elmo.errors import TrainingError
+
+__all__ = ["Teacher", "TokenTeacher", "sentence_targets", "token_targets"]
+
+logger = logging.getLogger(__name__)
+
+Teacher = Callable[[list[str]], Any]
+"""Texts -> array-like of shape ``(n_texts, width)``."""
+
+TokenTeacher = Callable[[list[list[str]]], Any]
+"""Token lists -> as many array-likes of shape ``(n_tokens_i, width)``."""
+
+FloatArray = npt.NDArray[np.float32]
+HalfArray = npt.NDArray[np.float16]
+
+_TEXTS_AT_ONCE = 1024
+_TOKEN_TARGET_DIM = 128
+_TEXTS_TO_FIT = 512  # some ten thousand tokens
+_ATTACHED = re.compile(r" (?=[,.;:!?%)\]}](?: |$)|n't\b|'(?:s|m|re|ve|ll|d)\b)")
+
+
+def sentence_targets(
+    teacher: Teacher, texts: Sequence[list[str]], cache: Path
+) -> HalfArray:
+    """Return a row of unit length for each text, mapped from a file.
+
+    Parameters
+    ----------
+    teacher : callable
+    texts : sequence of list of str
+        Read a part at a time. The teacher gets them joined, see `as_text`.
+    cache : Path
+        An ``.npy`` file; the answer if it is there.
+    """
+
+    def ask() -> Iterator[FloatArray]:
+        width = None
+        for part in _parts(texts):
+            vectors = _ask(teacher, [as_text(words) for words in part], width)
+            width = vectors.shape[1]
+            yield vectors
+
+    return _keep(cache, len(texts), ask)
+
+
+def token_targets(
+    teacher: TokenTeacher,
+    texts: Sequence[list[str]],
+    n_tokens: int,
+    cache: Path,
+) -> HalfArray:
+    """Return a row of unit length for each token of each text, mapped from a file.
+
+    Vectors of words in context have much in common, which there is nothing to learn
+    from: their mean is taken off. What remains is kept in its principal components,
+    at most 128. Mean and components are those of some texts of all lengths.
+
+    Parameters
+    ----------
+    teacher : callable
+    texts : sequence of list of str
+        Read a part at a time.
+    n_tokens : int
+        Of all texts.
+    cache : Path
+        An ``.npy`` file; the answer if it is there.
+    """
+
+    def ask() -> Iterator[FloatArray]:
+        spread = np.linspace(0, len(texts) - 1, min(len(texts), _TEXTS_TO_FIT))
+        sample = _ask_tokens(teacher, [texts[k] for k in spread.astype(int)], None)
+        width = sample.shape[1]
+        mean = sample.mean(axis=0)
+        components = _principal_components(sample - mean)
+        for part in _parts(texts):
+            yield (_ask_tokens(teacher, part, width) - mean) @ components
+
+    return _keep(cache, n_tokens, ask)
+
+
+def as_text(words: Sequence[str]) -> str:
+    """Join words about as they are written, for a teacher with a tokenizer of its own.
+
+    Examples
+    --------
+    >>> as_text(["I", "do", "n't", "know", ",", "really", "."])
+    "I don't know, really."
+    """
+    return _ATTACHED.sub("", " ".join(words))
+
+
+def _parts(texts: Sequence[list[str]]) -> Iterator[list[list[str]]]:
+    for first in range(0, len(texts), _TEXTS_AT_ONCE):
+        last = min(first + _TEXTS_AT_ONCE, len(texts))
+        yield [texts[k] for k in range(first, last)]
+        logger.info("The teacher has read %d of %d texts", last, len(texts))
+
+
+def _keep(
+    cache: Path, n_rows: int, ask: Callable[[], Iterator[FloatArray]]
+) -> HalfArray:
+    """Write rows to a file as they come, never all in memory, and map it."""
+    if cache.exists():
+        kept = _map(cache)
+        if len(kept) == n_rows:
+            return kept
+    temporary = cache.with_suffix(".tmp.npy")
+    place, file = 0, None
+    for vectors in ask():
+        if file is None:
+            file = np.lib.format.open_memmap(
+                temporary, "w+", np.float16, (n_rows, vectors.shape[1])
+            )
+        norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+        file[place : place + len(vectors)] = vectors / np.maximum(norms, 1e-12)
+        place += len(vectors)
+    assert file is not None
+    file.flush()
+    del file  # some systems rename no file that is mapped
+    temporary.replace(cache)
+    return _map(cache)
+
+
+def _map(cache: Path) -> HalfArray:
+    rows: HalfArray = np.load(cache, mmap_mode="r")
+    return rows
+
+
+def _principal_components(vectors: FloatArray) -> FloatArray:
+    """Return the directions of most variance, ``(width, at most 128)``."""
+    variances, directions = np.linalg.eigh(vectors.T @ vectors / len(vectors))
+    n_varying = int(np.count_nonzero(variances > 1e-6 * variances[-1]))
+    n_kept = max(1, min(n_varying, _TOKEN_TARGET_DIM))
+    components: FloatArray = directions[:, ::-1][:, :n_kept].astype(np.float32)
+    return components
+
+
+def _ask(teacher: Teacher, texts: list[str], width: int | None) -> FloatArray:
+    vectors = np.asarray(teacher(texts), dtype=np.float32)
+    expected = "width" if width is None else width
+    if (
+        vectors.ndim != 2
+        or len(vectors) != len(texts)
+        or not vectors.size
+        or width not in (None, vectors.shape[1])
+    ):
+        message = (
+            f"The teacher returned an array of shape {vectors.shape} for {len(texts)} "
+            f"texts; expected ({len(texts)}, {expected}). Return one row a text."
+        )
+        raise TrainingError(message)
+    _check_finite(vectors, texts, "teacher")
+    return vectors
+
+
+def _ask_tokens(
+    teacher: TokenTeacher, texts: list[list[str]], width: int | None
+) -> FloatArray:
+    """Return the vectors of all tokens, one text after another."""
+    answers = list(teacher(texts))
+    if len(answers) != len(texts):
+        message = (
+            f"The token teacher returned {len(answers)} arrays for {len(texts)} token "
+            f"lists, the first of which is {_quoted(texts[0])}; expected one array a "
+            "list."
+        )
+        raise TrainingError(message)
+    arrays = []
+    for words, answer in zip(texts, answers, strict=True):
+        array = np.asarray(answer, dtype=np.float32)
+        if array.ndim == 2 and width is None:
+            width = array.shape[1]
+        if array.shape != (len(words), width) or not width:
+            message = (
+                f"The token teacher returned an array of shape {array.shape} for the "
+                f"{len(words)} tokens of {_quoted(words)}; expected ({len(words)}, "
+                f"{width or 'width'}). Return one row a token, of one width for all."
+            )
+            raise TrainingError(message)
+        arrays.append(array)
+    vectors = np.concatenate(arrays)
+    owners = [words for words in texts for _ in words]
+    _check_finite(vectors, owners, "token teacher")
+    return vectors
+
+
+def _check_finite(
+    vectors: FloatArray, texts: Sequence[str | list[str]], who: str
+) -> None:
+    bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
+    if len(bad):
+        message = (
+            f"The {who}'s vector of {_quoted(texts[bad[0]])} has numbers that are not "
+            "finite; expected finite ones. Mend the teacher."
+        )
+        raise TrainingError(message)
+
+
+def _quoted(text: str | list[str]) -> str:
+    return repr((text if isinstance(text, str) else " ".join(text))[:40])
