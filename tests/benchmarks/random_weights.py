@@ -1,0 +1,19 @@
+"""Models of any shape with the weights that training begins with."""
+
+from pathlib import Path
+
+import torch
+
+from sklearn_elmo.bilm.model import BiLm
+from sklearn_elmo.bilm.options import BiLmOptions
+from sklearn_elmo.bilm.weights import write_model
+from sklearn_elmo.pretraining.network import LanguageModel, initialize
+
+
+def write_random_model(options: BiLmOptions, folder: Path) -> str:
+    """Write a model and return its folder; the same one for the same options."""
+    bilm = BiLm(options)
+    network = LanguageModel(bilm, 2)
+    initialize(network, torch.ones(2), torch.Generator().manual_seed(0))
+    write_model(folder, options, bilm.to_arrays(), dtype="float32")
+    return str(folder)
