@@ -56,10 +56,10 @@ def readings(monkeypatch, tiny_model):
         kept += [tuple(text) for text in texts]
         return read(self, texts, direction, **options)
 
-    def run_layer(self, projected, indexes, state, active_rows):
+    def run_layer(self, inputs, indexes, state, active_rows):
         before = found.tokens_per_layer.get(id(self), 0)
         found.tokens_per_layer[id(self)] = before + sum(active_rows)
-        return run(self, projected, indexes, state, active_rows)
+        return run(self, inputs, indexes, state, active_rows)
 
     monkeypatch.setattr(Encoder, "windows", windows)
     monkeypatch.setattr(encoder_module.PreparedLayer, "run", run_layer)

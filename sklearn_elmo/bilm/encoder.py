@@ -91,8 +91,9 @@ class Encoder:
             self._token_vectors = TokenVectors(model._token_embedder)
             self._cells: dict[Direction, list[PreparedLayer]] = {
                 direction: [
-                    PreparedLayer(layer, precision)
-                    for layer in model._elmo_lstm.layers(direction)
+                    # Above the first layer no two inputs are alike.
+                    PreparedLayer(layer, precision, reads_types=number == 0)
+                    for number, layer in enumerate(model._elmo_lstm.layers(direction))
                 ]
                 for direction in ("forward", "backward")
             }
@@ -253,21 +254,13 @@ class Encoder:
         layers = {}
         if direction == "forward":
             layers[0] = type_vectors[indexes]
-        current: Tensor | None = None
+        current = type_vectors
         for number, (layer, state) in enumerate(
             zip(self._cells[direction], states, strict=False), start=1
         ):
-            if current is None:
-                # The first layer's input products are those of the distinct tokens.
-                outputs = layer.run(
-                    layer.project_inputs(type_vectors), indexes, state, active_rows
-                )
-            else:
-                outputs = layer.run(
-                    layer.project_inputs(current), None, state, active_rows
-                )
-                if self.options.use_skip_connections:
-                    outputs += current
+            outputs = layer.run(current, indexes, state, active_rows)
+            if number > 1 and self.options.use_skip_connections:
+                outputs += current
             layers[number] = current = outputs
         return layers
 

@@ -1,12 +1,13 @@
 """One LSTM layer of one direction, made ready to read and not to learn."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from sklearn_elmo.bilm.lstm import LstmLayer
-from sklearn_elmo.bilm.products import Precision, prepare_product
+from sklearn_elmo.bilm.products import Precision, Product, prepare_product
 
 __all__ = ["PreparedLayer", "RowState"]
 
@@ -37,24 +38,35 @@ class PreparedLayer:
     tanh(x) = 2 sigmoid(2x) - 1 to about 1e-7, and torch's sigmoid is several times
     faster on CPUs. So the gates' weights of g are doubled, the cell is kept as 2c, and
     the projection is doubled: one sigmoid serves all four gates.
+
+    Parameters
+    ----------
+    layer : LstmLayer
+    precision : {"float32", "bfloat16", "int8"}
+    reads_types : bool
+        Whether the layer is given each distinct input once, which makes input products
+        of their own worth while. Without that, inputs and state are one product.
     """
 
-    def __init__(self, layer: LstmLayer, precision: Precision) -> None:
-        gates = layer.state_linearity.weight.shape[0]
+    def __init__(
+        self, layer: LstmLayer, precision: Precision, *, reads_types: bool
+    ) -> None:
+        gates, self._output_dim = layer.state_linearity.weight.shape
         self._cell_dim = gates // 4
-        self._output_dim = layer.state_linearity.weight.shape[1]
         self._cell_bound = 2 * layer.cell_clip if layer.cell_clip else None
         self._bound = layer.proj_clip
         factors = layer.state_linearity.bias.new_ones(gates)
         factors[2 * self._cell_dim : 3 * self._cell_dim] = 2.0
-        self.project_inputs = prepare_product(
-            layer.input_linearity.weight * factors[:, None],
-            layer.state_linearity.bias * factors,
-            precision,
-        )
-        self._project_state = prepare_product(
-            layer.state_linearity.weight * factors[:, None], None, precision
-        )
+        of_inputs = layer.input_linearity.weight * factors[:, None]
+        of_state = layer.state_linearity.weight * factors[:, None]
+        bias = layer.state_linearity.bias * factors
+        self._project_types: Product | None = None
+        if reads_types:
+            self._project_types = prepare_product(of_inputs, bias, precision)
+            self._open_gates = prepare_product(of_state, None, precision, "sigmoid")
+        else:
+            both = torch.cat([of_inputs, of_state], dim=1)
+            self._open_gates = prepare_product(both, bias, precision, "sigmoid")
         self._project_output = (
             None
             if layer.state_projection is None
@@ -70,8 +82,8 @@ class PreparedLayer:
 
     def run(
         self,
-        projected: Tensor,
-        indexes: Tensor | None,
+        inputs: Tensor,
+        indexes: Tensor,
         state: RowState,
         active_rows: list[int],
     ) -> Tensor:
@@ -79,11 +91,10 @@ class PreparedLayer:
 
         Parameters
         ----------
-        projected : Tensor
-            From `project_inputs`. *Shape:* ``(n_tokens, 4C)``, or ``(n_types, 4C)``
-            with indexes.
-        indexes : Tensor or None
-            Which row of ``projected`` belongs to which token. *Shape:* ``(n_tokens,)``.
+        inputs : Tensor
+            *Shape:* ``(n_tokens, P)``, or ``(n_types, P)`` with ``reads_types``.
+        indexes : Tensor
+            Which type each token is, for ``reads_types``. *Shape:* ``(n_tokens,)``.
         state : RowState
             Changed in place.
         active_rows : list of int
@@ -93,31 +104,63 @@ class PreparedLayer:
         Tensor
             *Shape:* ``(n_tokens, P)``.
         """
-        outputs = projected.new_empty(sum(active_rows), self._output_dim)
+        outputs = inputs.new_empty(len(indexes), self._output_dim)
+        gates_of_steps = (
+            self._gates_of_tokens(inputs, state, active_rows)
+            if self._project_types is None
+            else self._gates_of_types(
+                self._project_types(inputs), indexes, state, active_rows
+            )
+        )
+        start = 0
+        for gates in gates_of_steps:
+            n_active = len(gates)
+            output = self._update(gates, state.doubled_cell[:n_active])
+            state.h[:n_active] = output
+            outputs[start : start + n_active] = output
+            start += n_active
+        return outputs
+
+    def _gates_of_types(
+        self,
+        projected: Tensor,
+        indexes: Tensor,
+        state: RowState,
+        active_rows: list[int],
+    ) -> Iterator[Tensor]:
+        """Yield the gates of each step. *Shape:* ``(n_active, 4C)``."""
+        gathered = projected.new_empty(active_rows[0], projected.shape[1])
         start = 0
         for n_active in active_rows:
-            stop = start + n_active
-            h, cell = state.h[:n_active], state.doubled_cell[:n_active]
-            inputs = (
-                projected[start:stop]
-                if indexes is None
-                else projected[indexes[start:stop]]
-            )
-            gates = self._project_state(h, inputs)  # (n_active, 4C)
-            gates.sigmoid_()
-            i, f, g, o = gates.chunk(4, dim=1)
-            # 2c = f * 2c + 2i * (2g - 1), with g short for the sigmoid that it now is
-            cell.mul_(f).addcmul_(i, g, value=4.0).sub_(i, alpha=2.0)
-            if self._cell_bound is not None:
-                cell.clamp_(-self._cell_bound, self._cell_bound)
-            half = torch.sigmoid(cell).sub_(0.5).mul_(o)  # o * tanh(c) / 2
-            if self._project_output is None:
-                output = half.mul_(2.0)
-            else:
-                output = self._project_output(half)
-                if self._bound is not None:
-                    output.clamp_(-self._bound, self._bound)
-            h.copy_(output)
-            outputs[start:stop] = output
-            start = stop
-        return outputs
+            now = indexes[start : start + n_active]
+            torch.index_select(projected, 0, now, out=gathered[:n_active])
+            yield self._open_gates(state.h[:n_active], gathered[:n_active])
+            start += n_active
+
+    def _gates_of_tokens(
+        self, inputs: Tensor, state: RowState, active_rows: list[int]
+    ) -> Iterator[Tensor]:
+        """Yield the gates of each step. *Shape:* ``(n_active, 4C)``."""
+        width = inputs.shape[1]
+        joined = inputs.new_empty(active_rows[0], width + self._output_dim)
+        start = 0
+        for n_active in active_rows:
+            joined[:n_active, :width] = inputs[start : start + n_active]
+            joined[:n_active, width:] = state.h[:n_active]
+            yield self._open_gates(joined[:n_active])
+            start += n_active
+
+    def _update(self, gates: Tensor, doubled_cell: Tensor) -> Tensor:
+        """Change the cell in place, and return the output. *Shape:* ``(B, P)``."""
+        i, f, g, o = gates.chunk(4, dim=1)
+        # 2c = f * 2c + 2i * (2g - 1), with g short for the sigmoid that it is here
+        cell = doubled_cell.mul_(f).addcmul_(i, g, value=4.0).sub_(i, alpha=2.0)
+        if self._cell_bound is not None:
+            cell.clamp_(-self._cell_bound, self._cell_bound)
+        half = torch.sigmoid(cell).sub_(0.5).mul_(o)  # o * tanh(c) / 2
+        if self._project_output is None:
+            return half.mul_(2.0)
+        output = self._project_output(half)
+        if self._bound is not None:
+            output.clamp_(-self._bound, self._bound)
+        return output

@@ -16,12 +16,13 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
-__all__ = ["PRECISIONS", "Precision", "Product", "prepare_product"]
+__all__ = ["PRECISIONS", "Activation", "Precision", "Product", "prepare_product"]
 
 logger = logging.getLogger(__name__)
 
 Precision = Literal["float32", "bfloat16", "int8"]
 PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16", "int8")
+Activation = Literal["none", "sigmoid"]
 
 _ROWS_TO_PACK_FOR = 64  # packing hardly depends on it, unless it is 1
 _TRIAL_SHAPE = (128, 256, 1024)  # rows, inputs, outputs: a millisecond
@@ -32,14 +33,20 @@ class Product(Protocol):
     """``(N, n_in)`` float32 -> ``(N, n_out)`` float32, a tensor of its own."""
 
     def __call__(self, inputs: Tensor, addend: Tensor | None = None) -> Tensor:
-        """Return the product, plus ``(N, n_out)`` numbers if there are any."""
+        """Return the product, plus ``(N, n_out)`` numbers if there are any.
+
+        The activation, if there is one, comes after the sum.
+        """
         ...
 
 
 def prepare_product(
-    weight: Tensor, bias: Tensor | None, precision: Precision
+    weight: Tensor,
+    bias: Tensor | None,
+    precision: Precision,
+    activation: Activation = "none",
 ) -> Product:
-    """Return a function for ``x @ weight.T + bias``.
+    """Return a function for ``activation(x @ weight.T + bias)``.
 
     Parameters
     ----------
@@ -52,58 +59,71 @@ def prepare_product(
         row of the weight and each row of the input to 8 bits with a scale of its own.
         Sums are float32 or wider; a result of ``"bfloat16"`` may be rounded once more
         before the bias comes to it.
+    activation : {"none", "sigmoid"}
+        In float32.
     """
     on_cpu = weight.device.type == "cpu"
     if precision == "int8":
-        return _Int8Product(weight, bias)
+        return _Int8Product(weight, bias, activation)
     if precision == "bfloat16":
         half = weight.to(torch.bfloat16)
         if on_cpu and _packing_works(torch.bfloat16):
-            return _PackedBfloat16Product(half, bias)
-        return _Bfloat16Product(half, bias)
+            return _PackedBfloat16Product(half, bias, activation)
+        return _Bfloat16Product(half, bias, activation)
     if on_cpu and packing_is_faster():
-        return _PackedProduct(weight, bias)
-    return _PlainProduct(weight, bias)
+        return _PackedProduct(weight, bias, activation)
+    return _PlainProduct(weight, bias, activation)
 
 
 class _PlainProduct:
-    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
+    def __init__(
+        self, weight: Tensor, bias: Tensor | None, activation: Activation
+    ) -> None:
         self._weight, self._bias = weight.contiguous(), bias
+        self._activation = activation
 
     def __call__(self, inputs: Tensor, addend: Tensor | None = None) -> Tensor:
         product = torch.nn.functional.linear(inputs, self._weight, self._bias)
-        return product if addend is None else product.add_(addend)
+        return _finish(product, (addend,), self._activation)
 
 
 class _PackedProduct:
-    """The product of oneDNN, which adds on the way."""
+    """The product of oneDNN, which adds or takes the sigmoid on the way."""
 
-    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
+    def __init__(
+        self, weight: Tensor, bias: Tensor | None, activation: Activation
+    ) -> None:
         self._weight, self._bias = _pack(weight), bias
+        self._activation = activation
 
     def __call__(self, inputs: Tensor, addend: Tensor | None = None) -> Tensor:
         if addend is None:
-            return _multiply_packed(inputs, self._weight, self._bias)
+            return _multiply_packed(inputs, self._weight, self._bias, self._activation)
         product: Tensor = torch.ops.mkldnn._linear_pointwise.binary(
             inputs, addend, self._weight, self._bias, "add"
         )
-        return product
+        return _finish(product, (), self._activation)
 
 
 class _Bfloat16Product:
-    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
-        self._weight, self._bias = weight, bias
+    def __init__(
+        self, weight: Tensor, bias: Tensor | None, activation: Activation
+    ) -> None:
+        self._weight, self._bias, self._activation = weight, bias, activation
 
     def __call__(self, inputs: Tensor, addend: Tensor | None = None) -> Tensor:
-        return _add(self._multiply(inputs.to(torch.bfloat16)), self._bias, addend)
+        product = self._multiply(inputs.to(torch.bfloat16))
+        return _finish(product, (self._bias, addend), self._activation)
 
     def _multiply(self, inputs: Tensor) -> Tensor:
         return torch.nn.functional.linear(inputs, self._weight).float()
 
 
 class _PackedBfloat16Product(_Bfloat16Product):
-    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
-        super().__init__(_pack(weight), bias)
+    def __init__(
+        self, weight: Tensor, bias: Tensor | None, activation: Activation
+    ) -> None:
+        super().__init__(_pack(weight), bias, activation)
 
     def _multiply(self, inputs: Tensor) -> Tensor:
         return _multiply_packed(inputs, self._weight, None).float()
@@ -115,8 +135,10 @@ class _Int8Product:
     A scale a row, not a batch, keeps rows independent of each other.
     """
 
-    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
-        self._bias = bias
+    def __init__(
+        self, weight: Tensor, bias: Tensor | None, activation: Activation
+    ) -> None:
+        self._bias, self._activation = bias, activation
         self._scale = weight.abs().amax(dim=1).clamp_min(1e-12) / 127  # (n_out,)
         rounded = torch.round(weight / self._scale[:, None]).to(torch.int8)
         self._is_integer = weight.device.type == "cpu" and _integers_work()
@@ -138,14 +160,17 @@ class _Int8Product:
             )
         else:
             product = torch.nn.functional.linear(rounded, self._weight)
-        return _add(product.mul_(row_scale), self._bias, addend)
+        product.mul_(row_scale)
+        return _finish(product, (self._bias, addend), self._activation)
 
 
-def _add(product: Tensor, bias: Tensor | None, addend: Tensor | None) -> Tensor:
-    for term in (bias, addend):
+def _finish(
+    product: Tensor, terms: tuple[Tensor | None, ...], activation: Activation
+) -> Tensor:
+    for term in terms:
         if term is not None:
             product.add_(term)
-    return product
+    return product.sigmoid_() if activation == "sigmoid" else product
 
 
 def _pack(weight: Tensor) -> Tensor:
@@ -155,9 +180,14 @@ def _pack(weight: Tensor) -> Tensor:
     return packed
 
 
-def _multiply_packed(inputs: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+def _multiply_packed(
+    inputs: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    activation: Activation = "none",
+) -> Tensor:
     product: Tensor = torch.ops.mkldnn._linear_pointwise(
-        inputs, weight, bias, "none", [], ""
+        inputs, weight, bias, activation, [], ""
     )
     return product
 
@@ -185,7 +215,8 @@ def packing_is_faster() -> bool:
     n_rows, n_in, n_out = _TRIAL_SHAPE
     inputs, weight = torch.ones(n_rows, n_in), torch.ones(n_out, n_in)
     with torch.inference_mode():
-        plain, packed = _PlainProduct(weight, None), _PackedProduct(weight, None)
+        plain = _PlainProduct(weight, None, "none")
+        packed = _PackedProduct(weight, None, "none")
         seconds = {True: float("inf"), False: float("inf")}
         for _ in range(_N_TRIALS):
             for is_packed, product in ((False, plain), (True, packed)):
@@ -213,15 +244,20 @@ def _packing_works(kind: torch.dtype) -> bool:
         with torch.inference_mode():
             packed = _pack(right)
             product = _multiply_packed(left, packed, bias)
+            activated = _multiply_packed(left, packed, bias, "sigmoid")
             added = torch.ops.mkldnn._linear_pointwise.binary(
                 left, product, packed, bias, "add"
             )
     except (AttributeError, RuntimeError, NotImplementedError):
         return False
     tolerance = 0.02 if kind == torch.bfloat16 else 1e-6
-    return bool(
-        torch.allclose(product.double(), expected, rtol=tolerance, atol=tolerance)
-        and torch.allclose(added.double(), 2 * expected, rtol=tolerance, atol=tolerance)
+    return all(
+        torch.allclose(found.double(), right, rtol=tolerance, atol=tolerance)
+        for found, right in (
+            (product, expected),
+            (added, 2 * expected),
+            (activated, expected.sigmoid()),
+        )
     )
 
 
