@@ -176,6 +176,7 @@ class LoadedModel:
         """
         from sklearn_elmo.bilm.encoder import Encoder
         from sklearn_elmo.bilm.model import BiLm
+        from sklearn_elmo.bilm.threads import run_on_one_core
 
         with self._lock:
             key = (device, precision)
@@ -188,8 +189,12 @@ class LoadedModel:
                         "they were first read. Fit again."
                     )
                     raise ModelMismatchError(message)
-                model = BiLm.from_arrays(files.options, files.arrays).eval()
-                self._encoders[key] = Encoder(model.to(device), precision)
+
+                def make() -> Encoder:
+                    model = BiLm.from_arrays(files.options, files.arrays).eval()
+                    return Encoder(model.to(device), precision)
+
+                self._encoders[key] = run_on_one_core(make)
             return self._encoders[key]
 
 

@@ -220,9 +220,8 @@ def packing_is_faster() -> bool:
         seconds = {True: float("inf"), False: float("inf")}
         for _ in range(_N_TRIALS):
             for is_packed, product in ((False, plain), (True, packed)):
-                seconds[is_packed] = min(
-                    seconds[is_packed], _time(lambda p=product: p(inputs))
-                )
+                elapsed = _time(functools.partial(product, inputs))
+                seconds[is_packed] = min(seconds[is_packed], elapsed)
     logger.info("float32 product: oneDNN %.2g s, usual %.2g s", *seconds.values())
     return seconds[True] < seconds[False]
 

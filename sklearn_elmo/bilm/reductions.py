@@ -4,6 +4,7 @@ Every pooling is made from these, so that no token vector has to be kept.
 """
 
 import functools
+import logging
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Sequence
 from itertools import groupby
@@ -18,6 +19,8 @@ from sklearn_elmo.bilm.lstm import Direction
 from sklearn_elmo.bilm.threads import n_workers, run_side_by_side
 
 __all__ = ["reduce_texts", "token_layers"]
+
+logger = logging.getLogger(__name__)
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -69,8 +72,8 @@ def reduce_texts(
         *Shape:* ``(N, n_layers, D)`` each, float32.
     """
     width = encoder.options.projection_dim
-    shape = (len(texts), len(layers), 2, width)
-    reduced = {name: np.empty(shape, dtype=np.float32) for name in reductions}
+    halves = (len(texts), len(layers), 2, width)
+    reduced = {name: np.empty(halves, dtype=np.float32) for name in reductions}
 
     def read(batch: slice, half: int, window_tokens: int) -> None:
         direction, part = _DIRECTIONS[half], texts[batch]
@@ -194,8 +197,9 @@ def _read_side_by_side(
     ]
     pieces = [(batch, half) for batch in batches for half in (0, 1)]
     at_once = min(n_workers(device), len(pieces))
+    share = max(1, window_tokens // max(1, at_once))
     tasks = [
-        functools.partial(read, batch, half, max(1, window_tokens // max(1, at_once)))
+        functools.partial(_read_within_memory, read, batch, half, share)
         for batch, half in pieces
     ]
     halves_read = [0] * len(batches)
@@ -204,6 +208,33 @@ def _read_side_by_side(
         if advance is not None and halves_read[number // 2] == 2:
             batch = batches[number // 2]
             advance(batch.stop - batch.start)
+
+
+def _read_within_memory(
+    read: Callable[[slice, int, int], None], batch: slice, half: int, window_tokens: int
+) -> None:
+    """Read a batch; where the device's memory is too small, in smaller parts.
+
+    A batch that is read once more overwrites what the first try has left.
+    """
+    n_rows = batch.stop - batch.start
+    try:
+        return read(batch, half, window_tokens)
+    except torch.cuda.OutOfMemoryError:
+        if n_rows == 1 and window_tokens == 1:
+            raise
+    # Out of the except clause, where the error would keep the memory in use.
+    if window_tokens > n_rows or n_rows == 1:
+        parts = [batch]
+    else:
+        # A window has one step of all rows at least.
+        middle = batch.start + n_rows // 2
+        parts = [slice(batch.start, middle), slice(middle, batch.stop)]
+    window_tokens = max(1, window_tokens // 2)
+    logger.info("out of memory; on with %d parts, %d tokens", len(parts), window_tokens)
+    for part in parts:
+        _read_within_memory(read, part, half, window_tokens)
+    return None
 
 
 class _Reducer:

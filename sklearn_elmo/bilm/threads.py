@@ -10,10 +10,13 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed, wait
+from typing import TypeVar
 
 import torch
 
-__all__ = ["n_workers", "run_side_by_side"]
+__all__ = ["n_workers", "run_on_one_core", "run_side_by_side"]
+
+Result = TypeVar("Result")
 
 _lock = threading.Lock()
 _pools: dict[int, ThreadPoolExecutor] = {}
@@ -64,14 +67,23 @@ def run_side_by_side(
         wait(numbers)
 
 
+def run_on_one_core(task: Callable[[], Result]) -> Result:
+    """Return what a task returns; other cores stay out of it.
+
+    A thread that has used several of them through PyTorch waits for ever for the
+    threads of its parent when it uses them again after a fork.
+    """
+    n_threads = torch.get_num_threads()
+    return task() if n_threads == 1 else _pool(n_threads).submit(task).result()
+
+
 def _pool(n_threads: int) -> ThreadPoolExecutor:
     with _lock:
         if n_threads not in _pools:
             pool = ThreadPoolExecutor(
                 n_threads,
                 thread_name_prefix="sklearn-elmo",
-                initializer=torch.set_num_threads,
-                initargs=(1,),
+                initializer=_take_one_core,
             )
             # `set_num_threads` counts for the calling thread and for all that start
             # later. So have all of ours start now, and then put the number back.
@@ -82,6 +94,13 @@ def _pool(n_threads: int) -> ThreadPoolExecutor:
             torch.set_num_threads(n_threads)
             _pools[n_threads] = pool
         return _pools[n_threads]
+
+
+def _take_one_core() -> None:
+    # PyTorch gives a thread the process's number when it first looks at it, also after
+    # `set_num_threads`. So look first.
+    torch.get_num_threads()
+    torch.set_num_threads(1)
 
 
 def _forget_pools() -> None:
