@@ -516,3 +516,14 @@ def test_export_to_nowhere(tmp_path):
         store.export([["a"]], tmp_path / "nowhere" / "out.h5")
     with pytest.raises(StoreError, match="expected one"):
         EmbeddingStore(tmp_path / "empty").export([["a"]], tmp_path / "out.h5")
+
+
+def test_float16_rows_come_back_as_numpy_widens_them():
+    from sklearn_elmo.store.segment import _widen
+
+    every = np.arange(2**16, dtype="<u2").view("<f2")
+    finite = every[np.isfinite(every)].reshape(-1, 16)
+    for rows in (finite, every.reshape(-1, 16)):  # with infinities and NaN, too
+        widened = np.empty(rows.shape, np.float32)
+        _widen(rows, widened)
+        np.testing.assert_array_equal(widened, rows.astype(np.float32))
