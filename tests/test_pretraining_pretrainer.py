@@ -372,6 +372,41 @@ def test_a_teacher_that_returns_nonsense_is_named(teacher, named):
         ElmoPretrainer(TINY, teacher=teacher, **RUN).fit(make_sentences(PEOPLE, 30))
 
 
+def letters_of_words(token_lists):
+    return [np.stack([bag_of_letters([w])[0] for w in words]) for words in token_lists]
+
+
+def test_a_token_teacher_is_learned_from_beside_a_sentence_teacher(tmp_path):
+    run = RUN | {"max_tokens": 6000, "learning_rate": 0.01, "n_teacher_texts": 100}
+    taught = ElmoPretrainer(
+        TINY,
+        teacher=bag_of_letters,
+        token_teacher=letters_of_words,
+        checkpoint_dir=tmp_path,
+        **run,
+    ).fit(make_sentences(PEOPLE))
+    for name in ("teacher_loss", "token_teacher_loss"):
+        losses = [row[name] for row in taught.history_ if name in row]
+        assert losses[-1] < 0.8 * losses[0]
+    taught.save(tmp_path / "model")
+    assert "letters_of_words" in (tmp_path / "model" / "MODEL_CARD.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("teacher", "named"),
+    [
+        (lambda lists: [np.ones((1, 4))], "returned 1 arrays for"),
+        (lambda lists: [np.ones((len(words) + 1, 4)) for words in lists], "tokens of"),
+        (lambda lists: [np.full((len(w), 4), np.nan) for w in lists], "not finite"),
+    ],
+)
+def test_a_token_teacher_that_returns_nonsense_is_named(teacher, named):
+    with pytest.raises(TrainingError, match=named):
+        ElmoPretrainer(TINY, token_teacher=teacher, **RUN).fit(
+            make_sentences(PEOPLE, 30)
+        )
+
+
 def test_the_teachers_texts_are_rows_of_like_length(fitted, tmp_path):
     from sklearn_elmo.pretraining.corpus import encode_documents
 
