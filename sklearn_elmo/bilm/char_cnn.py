@@ -4,13 +4,15 @@ Attribute names that begin with an underscore, and ``char_conv_i``, are AllenNLP
 parameter names, so that state dicts can be exchanged.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
 from sklearn_elmo.bilm.characters import N_CHARACTER_IDS
 from sklearn_elmo.bilm.options import BiLmOptions
 
-__all__ = ["CharacterCnn", "Highway"]
+__all__ = ["CharacterCnn", "Highway", "character_windows", "filter_bank"]
 
 
 class Highway(nn.Module):
@@ -35,6 +37,49 @@ class Highway(nn.Module):
             carry = torch.sigmoid(carry)
             current = carry * current + (1 - carry) * torch.relu(transform)
         return current
+
+
+def filter_bank(filters: Sequence[Tensor]) -> Tensor:
+    """Put filters of several widths into one that is as wide as the widest.
+
+    *Shape:* ``(n, E, width)`` each -> ``(F, E, widest)``; narrow filters are 0 behind
+    their own width.
+    """
+    widest = max(weight.shape[2] for weight in filters)
+    return torch.cat(
+        [nn.functional.pad(weight, (0, widest - weight.shape[2])) for weight in filters]
+    )
+
+
+def character_windows(
+    character_ids: Tensor, longest: int, embedding: Tensor, width: int
+) -> Tensor:
+    """Return the windows of words that differ from each other.
+
+    Windows of nothing but padding are all alike, so each word needs one of them only.
+
+    Parameters
+    ----------
+    character_ids : Tensor
+        With ``width`` places of padding at least. *Shape:* ``(U, max_characters)``.
+    longest : int
+        Marks of the longest word.
+    embedding : Tensor
+        *Shape:* ``(262, E)``.
+    width : int
+        Characters of a window.
+
+    Returns
+    -------
+    Tensor
+        A view with the characters outside and their embedding inside.
+        *Shape:* ``(U, longest + 1, width * E)``.
+    """
+    characters = nn.functional.embedding(character_ids[:, : longest + width], embedding)
+    word, place, one = characters.stride()
+    return characters.as_strided(
+        (len(characters), longest + 1, width * characters.shape[2]), (word, place, one)
+    )
 
 
 class CharacterCnn(nn.Module):

@@ -5,7 +5,11 @@ import threading
 import torch
 from torch import Tensor
 
-from sklearn_elmo.bilm.char_cnn import CharacterCnn
+from sklearn_elmo.bilm.char_cnn import (
+    CharacterCnn,
+    character_windows,
+    filter_bank,
+)
 from sklearn_elmo.bilm.characters import PADDING_ID, tokens_to_character_ids
 from sklearn_elmo.bilm.products import prepare_product
 
@@ -94,14 +98,8 @@ class _PreparedCnn:
         self._embedder = embedder
         self._options = embedder.options
         self._characters = embedder._char_embedding_weights
-        weights = [convolution.weight for convolution in embedder.convolutions]
-        self._widest = max(weight.shape[2] for weight in weights)
-        bank = torch.cat(
-            [
-                torch.nn.functional.pad(weight, (0, self._widest - weight.shape[2]))
-                for weight in weights
-            ]
-        )  # (F, E, widest)
+        bank = filter_bank([c.weight for c in embedder.convolutions])
+        self._widest = bank.shape[2]
         self._convolve = prepare_product(
             bank.transpose(1, 2).flatten(1), None, "float32"
         )
@@ -144,15 +142,11 @@ class _PreparedCnn:
 
     def _pool(self, character_ids: Tensor, n_marks: int) -> Tensor:
         """Return the maximum of each filter. *Shape:* ``(n, F)``."""
-        ids = character_ids[:, : n_marks + self._widest]
-        characters = torch.nn.functional.embedding(ids, self._characters)
-        n_words, _, n_features = characters.shape
-        word, step, one = characters.stride()
-        windows = characters.as_strided(
-            (n_words, n_marks + 1, self._widest * n_features), (word, step, one)
+        windows = character_windows(
+            character_ids, n_marks, self._characters, self._widest
         )
         values = self._convolve(windows.flatten(0, 1))
-        return values.view(n_words, n_marks + 1, -1).amax(dim=1)
+        return values.view(*windows.shape[:2], -1).amax(dim=1)
 
     def _finish(self, pooled: Tensor) -> Tensor:
         """Activation, highways, projection. *Shape:* ``(n, F)`` -> ``(n, P)``."""

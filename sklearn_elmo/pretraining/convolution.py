@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from sklearn_elmo.bilm.char_cnn import character_windows, filter_bank
 from sklearn_elmo.bilm.characters import PADDING_ID
 
 __all__ = ["pooled_features"]
@@ -38,11 +39,8 @@ def pooled_features(
     Tensor
         *Shape:* ``(U, F)``, float32.
     """
-    widest = max(weight.shape[2] for weight in filters)
-    # One filter bank: narrow filters are zero behind their own width.
-    bank = torch.cat(
-        [nn.functional.pad(weight, (0, widest - weight.shape[2])) for weight in filters]
-    )  # (F, E, widest)
+    bank = filter_bank(filters)  # (F, E, widest)
+    widest = bank.shape[2]
     lengths = (character_ids != PADDING_ID).sum(dim=1)
     order = torch.argsort(lengths, stable=True)
     n_short = int((lengths + widest <= character_ids.shape[1]).sum())
@@ -83,7 +81,7 @@ class _PooledFilters(torch.autograd.Function):
         places = torch.empty(len(ids), n_filters, dtype=torch.uint8, device=ids.device)
         for start in range(0, len(ids), _WORDS_AT_ONCE):
             rows = slice(start, start + _WORDS_AT_ONCE)
-            windows = _windows(ids[rows], lengths[rows], table, width)
+            windows = character_windows(ids[rows], int(lengths[rows][-1]), table, width)
             maps = windows @ flat.t()  # (u, positions, F)
             best = maps[:, 0].clone()
             place = torch.zeros_like(best, dtype=torch.uint8)
@@ -107,7 +105,7 @@ class _PooledFilters(torch.autograd.Function):
         zero = torch.zeros((), dtype=table.dtype, device=flat.device)
         for start in range(0, len(ids), _WORDS_AT_ONCE):
             rows = slice(start, start + _WORDS_AT_ONCE)
-            windows = _windows(ids[rows], lengths[rows], table, width)
+            windows = character_windows(ids[rows], int(lengths[rows][-1]), table, width)
             n_words, n_positions, _ = windows.shape
             maps = grad.new_empty(n_words, n_positions, n_filters)
             for position in range(n_positions):
@@ -129,17 +127,3 @@ class _PooledFilters(torch.autograd.Function):
                 )
         grad_bank = grad_flat.view(n_filters, width, n_features).transpose(1, 2)
         return None, None, grad_table, grad_bank, None
-
-
-def _windows(ids: Tensor, lengths: Tensor, table: Tensor, width: int) -> Tensor:
-    """Return the windows that differ: up to the first of nothing but padding.
-
-    *Shape:* ``(u, longest + 1, width * E)``.
-    """
-    longest = int(lengths[-1])
-    characters = nn.functional.embedding(ids[:, : longest + width], table)
-    n_features = characters.shape[2]
-    rows, steps, step = characters.stride()
-    return characters.as_strided(
-        (len(ids), longest + 1, width * n_features), (rows, steps, step)
-    )
