@@ -274,12 +274,7 @@ def _read_rows(
             )
         elif not as_is:
             picked = block if dense else block[rows[first:last] - low]
-            if in_order:
-                _widen(picked, out[target])
-            else:
-                widened = np.empty(picked.shape, np.float32)
-                _widen(picked, widened)
-                out[target] = widened
+            out[target] = _as_float32(picked)
         else:
             picked = block
         found[first:last] = row_sums(picked)
@@ -288,21 +283,22 @@ def _read_rows(
     return matches
 
 
-def _widen(rows: npt.NDArray[Any], out: npt.NDArray[np.float32]) -> None:
-    """Copy rows to float32.
+def _as_float32(rows: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    """Return rows as float32: themselves, or widened float16.
 
     NumPy converts float16 number by number. Moved into a float32's place, its bits are
     the number times 2**-112, subnormal ones included; only infinities and NaN are not.
     """
-    bits = rows.view("<u2") if rows.dtype == "<f2" else None
-    if bits is None or ((bits & 0x7C00) == 0x7C00).any():
-        out[...] = rows
-        return
-    wide = out.view("<u4")
-    np.bitwise_and(bits, 0x7FFF, out=wide, casting="unsafe")
-    wide <<= 13
-    out *= np.float32(2.0**112)
+    if rows.dtype == "<f4":
+        return rows
+    bits = rows.view("<u2")
+    if ((bits & 0x7C00) == 0x7C00).any():
+        return rows.astype(np.float32)
+    wide = (bits & np.uint16(0x7FFF)).astype("<u4") << 13
+    numbers: npt.NDArray[np.float32] = wide.view("<f4")
+    numbers *= np.float32(2.0**112)
     wide |= (bits & np.uint16(0x8000)).astype("<u4") << 16
+    return numbers
 
 
 def _checks(
