@@ -197,12 +197,11 @@ class Reader:
     ) -> dict[str, FloatArray]:
         from sklearn_elmo.bilm.reductions import reduce_texts
 
-        encoder = self._encoder()
         if token_weights is not None:
             reductions = [*reductions, WEIGHTED_SUM]
         order = _longest_first(texts)
         reduced = reduce_texts(
-            encoder,
+            self._encoder(),
             [texts[position] for position in order],
             layers=layers,
             reductions=reductions,

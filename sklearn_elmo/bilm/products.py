@@ -70,7 +70,7 @@ def prepare_product(
         if on_cpu and _packing_works(torch.bfloat16):
             return _PackedBfloat16Product(half, bias, activation)
         return _Bfloat16Product(half, bias, activation)
-    if on_cpu and packing_is_faster():
+    if on_cpu and _packing_is_faster():
         return _PackedProduct(weight, bias, activation)
     return _PlainProduct(weight, bias, activation)
 
@@ -205,7 +205,7 @@ def _multiply_integers(
 
 
 @functools.cache
-def packing_is_faster() -> bool:
+def _packing_is_faster() -> bool:
     """Tell whether oneDNN's float32 product is right, and faster than the usual one.
 
     Measured once a process, with one product of a millisecond.
@@ -251,8 +251,8 @@ def _packing_works(kind: torch.dtype) -> bool:
         return False
     tolerance = 0.02 if kind == torch.bfloat16 else 1e-6
     return all(
-        torch.allclose(found.double(), right, rtol=tolerance, atol=tolerance)
-        for found, right in (
+        torch.allclose(found.double(), wanted, rtol=tolerance, atol=tolerance)
+        for found, wanted in (
             (product, expected),
             (added, 2 * expected),
             (activated, expected.sigmoid()),

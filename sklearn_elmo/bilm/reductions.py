@@ -219,7 +219,8 @@ def _read_within_memory(
     """
     n_rows = batch.stop - batch.start
     try:
-        return read(batch, half, window_tokens)
+        read(batch, half, window_tokens)
+        return
     except torch.cuda.OutOfMemoryError:
         if n_rows == 1 and window_tokens == 1:
             raise
@@ -234,7 +235,6 @@ def _read_within_memory(
     logger.info("out of memory; on with %d parts, %d tokens", len(parts), window_tokens)
     for part in parts:
         _read_within_memory(read, part, half, window_tokens)
-    return None
 
 
 class _Reducer:

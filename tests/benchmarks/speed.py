@@ -148,8 +148,8 @@ def peers(texts: list[str]) -> None:
         calls["MiniLM-L6"] = lambda: minilm.encode(texts, batch_size=32)
     seconds = best(calls, 2)
     for name, value in seconds.items():
-        ratio = value / seconds["ELMo default"]
-        print(f"| {name} | {len(texts) / value:,.0f} texts/s | {1 / ratio:.2f} |")
+        ratio = seconds["ELMo default"] / value
+        print(f"| {name} | {len(texts) / value:,.0f} texts/s | {ratio:.2f} |")
 
 
 def precision(shape: str, model: str, texts: list[str]) -> None:
