@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -168,6 +169,59 @@ def test_signal_handlers_are_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
     before = signal.getsignal(signal.SIGTERM)
     run_fake(monkeypatch, None)
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+class Dying:
+    """Sends this process a signal when it is deleted, where exceptions are dropped."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def __del__(self) -> None:
+        signal.raise_signal(self.number)
+        time.sleep(0.1)  # Python handles the signal here at the latest
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+@pytest.mark.parametrize(
+    ("name", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)]
+)
+def test_signal_in_a_finalizer_is_not_lost(
+    name: str,
+    code: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    cleaned_up = []
+
+    def run(self: FakeCommand, arguments: argparse.Namespace) -> None:
+        try:
+            Dying(getattr(signal, name))
+            time.sleep(60)
+            pytest.fail("the signal was lost")
+        finally:
+            time.sleep(0.2)  # nothing interrupts what cleans up
+            cleaned_up.append(True)
+
+    monkeypatch.setattr(FakeCommand, "run", run)
+    assert run_fake(monkeypatch, None) == code
+    assert cleaned_up
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+def test_signal_in_a_last_finalizer_does_no_harm(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(self: FakeCommand, arguments: argparse.Namespace) -> None:
+        Dying(signal.SIGTERM)
+
+    alarm_before = signal.getsignal(signal.SIGALRM)
+    monkeypatch.setattr(FakeCommand, "run", run)
+    assert run_fake(monkeypatch, None) in (0, 143)
+    time.sleep(0.1)  # no alarm is left that would end this process
+    assert signal.getsignal(signal.SIGALRM) == alarm_before
+    assert capsys.readouterr() == ("", "")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="pipes break differently on Windows")

@@ -12,14 +12,14 @@ import importlib
 import os
 import signal
 import sys
-import threading
 import traceback
 import warnings
 from collections.abc import Iterator, Sequence
-from types import FrameType, ModuleType
-from typing import Any, NoReturn, TextIO
+from types import ModuleType
+from typing import Any, TextIO
 
 import sklearn_elmo
+from sklearn_elmo.cli.signals import Ended, signals_as_exceptions
 from sklearn_elmo.errors import SklearnElmoError
 
 __all__ = ["main"]
@@ -56,14 +56,6 @@ _MENDS = {
 }
 
 
-class _Ended(BaseException):
-    """A signal asks the process to end; raised so that files are cleaned up."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.number = number
-
-
 class _Parser(argparse.ArgumentParser):
     """A parser that, like all its subparsers, knows ``--debug``."""
 
@@ -94,7 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     command, debug = PROGRAM, False
     try:
-        with _signals_as_exceptions():
+        with signals_as_exceptions():
             parser, modules = _build_parser()
             arguments = parser.parse_args(argv)
             command = f"{PROGRAM} {arguments.command}"
@@ -109,7 +101,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _SIGNALLED + _SIGPIPE
     except KeyboardInterrupt:
         return _SIGNALLED + signal.SIGINT
-    except _Ended as end:
+    except Ended as end:
         return _SIGNALLED + end.number
     except Exception as error:
         if debug:
@@ -164,31 +156,6 @@ def _explain(error: Exception) -> str:
     if len(text) > _LONGEST_MESSAGE:
         return text[: _LONGEST_MESSAGE - 3] + "..."
     return text
-
-
-@contextlib.contextmanager
-def _signals_as_exceptions() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP unwind the stack, as Ctrl-C does."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread may set handlers
-        return
-
-    def end(number: int, frame: FrameType | None) -> NoReturn:
-        signal.signal(number, signal.SIG_IGN)  # once is enough: files are cleaned up
-        raise _Ended(number)
-
-    names = ("SIGTERM", "SIGHUP")  # Windows has no SIGHUP
-    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
-    # A signal that is ignored stays so: nohup ignores SIGHUP.
-    before = {n: signal.getsignal(n) for n in numbers}
-    before = {n: handler for n, handler in before.items() if handler != signal.SIG_IGN}
-    for number in before:
-        signal.signal(number, end)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextlib.contextmanager
