@@ -99,10 +99,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         _forget_stdout()
         return _SIGNALLED + _SIGPIPE
-    except KeyboardInterrupt:
-        return _SIGNALLED + signal.SIGINT
     except Ended as end:
         return _SIGNALLED + end.number
+    except KeyboardInterrupt:
+        return _SIGNALLED + signal.SIGINT
     except Exception as error:
         if debug:
             traceback.print_exc()

@@ -1,6 +1,7 @@
 """Signals that end a command unwind its stack, so that files are cleaned up."""
 
 import contextlib
+import os
 import signal
 import sys
 import threading
@@ -13,8 +14,12 @@ __all__ = ["Ended", "signals_as_exceptions"]
 _SECONDS_UNTIL_RAISED_AGAIN = 0.02
 
 
-class Ended(BaseException):
-    """A signal asks the process to end."""
+class Ended(KeyboardInterrupt):
+    """A signal asks the process to end.
+
+    A class of its own also for Ctrl-C: CPython ends a process by SIGINT, whatever its
+    exit code, once a plain KeyboardInterrupt has left an `exec`, as in an import.
+    """
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -23,19 +28,21 @@ class Ended(BaseException):
 
 @contextlib.contextmanager
 def signals_as_exceptions() -> Iterator[None]:
-    """Raise `Ended` at SIGTERM and SIGHUP, as Ctrl-C raises KeyboardInterrupt.
+    """Raise `Ended` at Ctrl-C, SIGTERM and SIGHUP.
 
-    Either is raised again where Python drops it: in a ``__del__`` or a callback.
+    It is raised again where Python drops it: in a ``__del__`` or a callback.
     """
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread may set handlers
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    # Only the main thread may set handlers. Windows sends none of these but Ctrl-C.
+    if not in_main_thread or os.name == "nt":
+        yield
         return
 
     def end(number: int, frame: FrameType | None) -> NoReturn:
         signal.signal(number, signal.SIG_IGN)  # once is enough: files are cleaned up
         raise Ended(number)
 
-    numbers = _known("SIGTERM", "SIGHUP")
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     # A signal that is ignored stays so: nohup ignores SIGHUP.
     before = {n: signal.getsignal(n) for n in numbers}
     before = {n: handler for n, handler in before.items() if handler != signal.SIG_IGN}
@@ -51,11 +58,8 @@ def signals_as_exceptions() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _raised_again_when_lost() -> Iterator[None]:
-    """Let no `Ended` and no KeyboardInterrupt of the main thread be ignored."""
-    if not _known("SIGALRM"):
-        yield  # Windows: Ctrl-C can be pressed again, and nothing sends SIGTERM
-        return
-    lost: list[BaseException] = []
+    """Let no `Ended` be ignored."""
+    lost: list[Ended] = []
     alarm_before = signal.getsignal(signal.SIGALRM)
 
     def raise_again(number: int, frame: FrameType | None) -> None:
@@ -63,12 +67,8 @@ def _raised_again_when_lost() -> Iterator[None]:
         raise lost.pop().with_traceback(None)
 
     def hook(unraisable: "sys.UnraisableHookArgs") -> None:
-        error = unraisable.exc_value
-        if (
-            isinstance(error, Ended | KeyboardInterrupt)
-            and threading.current_thread() is threading.main_thread()
-        ):
-            lost.append(error)
+        if isinstance(unraisable.exc_value, Ended):
+            lost.append(unraisable.exc_value)
             # Later: here it would be dropped once more.
             signal.signal(signal.SIGALRM, raise_again)
             signal.setitimer(signal.ITIMER_REAL, _SECONDS_UNTIL_RAISED_AGAIN)
@@ -83,8 +83,3 @@ def _raised_again_when_lost() -> Iterator[None]:
         if lost:
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, alarm_before)
-
-
-def _known(*names: str) -> list[int]:
-    """Return the numbers of the signals that this system has."""
-    return [getattr(signal, name) for name in names if hasattr(signal, name)]
