@@ -204,7 +204,12 @@ def test_signal_in_a_finalizer_is_not_lost(
             cleaned_up.append(True)
 
     monkeypatch.setattr(FakeCommand, "run", run)
-    assert run_fake(monkeypatch, None) == code
+    # Shells let jobs in the background ignore SIGINT.
+    before = signal.signal(getattr(signal, name), signal.default_int_handler)
+    try:
+        assert run_fake(monkeypatch, None) == code
+    finally:
+        signal.signal(getattr(signal, name), before)
     assert cleaned_up
     assert capsys.readouterr() == ("", "")
 

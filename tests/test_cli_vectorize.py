@@ -601,7 +601,11 @@ def start(tiny_model: Path, *arguments: object, **options: Any) -> subprocess.Po
 def test_signal_leaves_nothing_behind(
     number: signal.Signals, code: int, suffix: str, tiny_model: Path, tmp_path: Path
 ) -> None:
-    process = start(tiny_model, "-", tmp_path / f"out.{suffix}", stdin=subprocess.PIPE)
+    # Shells let jobs in the background ignore SIGINT, which their children inherit.
+    before = signal.signal(number, signal.SIG_DFL)
+    target = tmp_path / f"out.{suffix}"
+    process = start(tiny_model, "-", target, stdin=subprocess.PIPE)
+    signal.signal(number, before)
     assert process.stdin is not None
     try:
         process.stdin.write(b"The cat sat .\n" * 5000)
