@@ -426,6 +426,49 @@ def test_the_teachers_texts_are_rows_of_like_length(fitted, tmp_path):
         assert length <= n_steps
 
 
+def test_the_teachers_texts_are_read_in_lower_case(tmp_path):
+    from sklearn_elmo.pretraining.corpus import encode_documents
+
+    lines = ["The cat saw the Dog", "Paris saw <s> The cat"] * 20
+    text = encode_documents([lines], str.split)
+
+    def words_drawn(share):
+        texts = TeacherTexts.ask(
+            bag_of_letters,
+            text,
+            60,
+            np.random.default_rng(0),
+            tmp_path / "t.npy",
+            lowercase_share=share,
+        )
+        ids = texts.draw(40, np.random.default_rng(1)).ids[0].T.tolist()
+        return [[text.types[k] for k in row] for row in ids]
+
+    as_written, lowered, some = words_drawn(0.0), words_drawn(1.0), words_drawn(0.5)
+    lower = {"The": "the"}  # "dog", "paris" are nowhere; "<S>" is no word
+    expected = [[lower.get(word, word) for word in row] for row in as_written]
+    assert as_written != expected
+    assert lowered == expected
+    assert some not in (as_written, lowered)
+
+
+def test_more_of_the_teachers_texts_can_be_read_at_once():
+    run = RUN | {"max_tokens": 40, "n_teacher_texts": 50}
+    texts = make_sentences(PEOPLE, 30)
+    texts += [text.title() for text in texts]
+
+    def first_loss(**parameters):
+        fitted = ElmoPretrainer(TINY, teacher=bag_of_letters, **run, **parameters)
+        return fitted.fit(texts).history_[0]["teacher_loss"]
+
+    losses = {
+        first_loss(),
+        first_loss(teacher_batch_size=8),
+        first_loss(teacher_batch_size=8, teacher_lowercase_share=1.0),
+    }
+    assert len(losses) == 3
+
+
 @pytest.mark.parametrize(
     ("parameter", "value"),
     [
@@ -441,6 +484,8 @@ def test_the_teachers_texts_are_rows_of_like_length(fitted, tmp_path):
         ("device", "tpu"),
         ("checkpoint_dir", 3),
         ("n_negative_samples", True),
+        ("teacher_batch_size", 1),
+        ("teacher_lowercase_share", 1.1),
     ],
 )
 def test_a_parameter_that_cannot_be_is_named(parameter, value):

@@ -96,6 +96,10 @@ CONSTRAINTS = {
     "held_out_share": _SHARE,
     "n_teacher_texts": _integer(2),
     "teacher_weight": _POSITIVE,
+    "teacher_batch_size": _integer(2),
+    "teacher_lowercase_share": Constraint(
+        lambda value: _is_number(value) and 0 <= value <= 1, "a number in [0, 1]"
+    ),
 }
 
 

@@ -67,6 +67,16 @@ class EncodedText:
             counts += np.bincount(part, minlength=len(self.types))
         return counts
 
+    def lowercase_ids(self) -> IdArray:
+        """Return the number of each type in lower case, if it has one; ``(n_types,)``.
+
+        Types that are not in the text in lower case keep their own.
+        """
+        numbers = {word: number for number, word in enumerate(self.types)}
+        found = [numbers.get(word.lower(), k) for k, word in enumerate(self.types)]
+        found[:2] = [BEGIN, END]
+        return np.array(found, dtype=np.int32)
+
     def character_ids(self, max_characters: int) -> npt.NDArray[np.int16]:
         """Return the characters of each type, ``(n_types, max_characters)``."""
         table = np.empty((len(self.types), max_characters), dtype=np.int16)

@@ -108,6 +108,12 @@ class ElmoPretrainer(BaseEstimator):
         For each teacher.
     teacher_weight : float, default=1.0
         How much each teacher counts beside the language model.
+    teacher_batch_size : int, default=96
+        Texts of the teachers that each step reads; with both, half of them each's.
+    teacher_lowercase_share : float, default=0.0
+        Share of these whose words are read in lower case, so that the model learns to
+        take capitals as its users write them. A word that the text has only with
+        capitals keeps them. For teachers that disregard case.
 
     Attributes
     ----------
@@ -169,6 +175,8 @@ class ElmoPretrainer(BaseEstimator):
         held_out_share: float = 0.01,
         n_teacher_texts: int = 50_000,
         teacher_weight: float = 1.0,
+        teacher_batch_size: int = 96,
+        teacher_lowercase_share: float = 0.0,
     ) -> None:
         self.size = size
         self.init = init
@@ -192,6 +200,8 @@ class ElmoPretrainer(BaseEstimator):
         self.held_out_share = held_out_share
         self.n_teacher_texts = n_teacher_texts
         self.teacher_weight = teacher_weight
+        self.teacher_batch_size = teacher_batch_size
+        self.teacher_lowercase_share = teacher_lowercase_share
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """Train on raw text.
@@ -375,6 +385,7 @@ class ElmoPretrainer(BaseEstimator):
             dropout=self.dropout,
             frozen_share=frozen_share,
             teacher_weight=self.teacher_weight,
+            teacher_batch_size=self.teacher_batch_size,
             seed=seed,
         )
         limits = (self.max_minutes, self.max_tokens, self.epochs)
@@ -383,6 +394,7 @@ class ElmoPretrainer(BaseEstimator):
             self.token_teacher,
             corpus,
             self.n_teacher_texts,
+            lowercase_share=self.teacher_lowercase_share,
             seed=seed,
             folder=folder,
         )

@@ -31,7 +31,7 @@ class Settings:
         Share of the budget in which only the softmax learns.
     teacher_weight : float
         How much each teacher counts beside the language model.
-    teacher_rows : int
+    teacher_batch_size : int
         Texts of the teachers in a step, of both together.
     seed : int
     """
@@ -44,7 +44,7 @@ class Settings:
     clip_norm: float = 1.0
     frozen_share: float = 0.0
     teacher_weight: float = 1.0
-    teacher_rows: int = 96
+    teacher_batch_size: int = 96
     seed: int = 0
 
 

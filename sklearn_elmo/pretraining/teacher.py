@@ -70,6 +70,8 @@ class TeacherTexts:
     vectors : ndarray of shape (n, width) or (n_words, width), float16
         Of unit length; may be mapped from a file. One row a piece, or one a word of
         each piece.
+    lowercase_share : float, default=0.0
+        Share of the pieces that are drawn in lower case.
     """
 
     def __init__(
@@ -78,11 +80,15 @@ class TeacherTexts:
         starts: IntArray,
         lengths: IntArray,
         vectors: npt.NDArray[np.float16],
+        *,
+        lowercase_share: float = 0.0,
     ) -> None:
         self.text = text
         self.starts = starts
         self.lengths = lengths
         self.vectors = vectors
+        self.lowercase_share = lowercase_share
+        self._lowercase_ids = text.lowercase_ids() if lowercase_share else None
         # Pieces of one word each are the same either way.
         per_piece = lengths if len(vectors) > len(lengths) else np.ones_like(lengths)
         self._first_vectors = np.concatenate([[0], np.cumsum(per_piece)])
@@ -95,6 +101,8 @@ class TeacherTexts:
         n_texts: int,
         generator: np.random.Generator,
         cache: Path,
+        *,
+        lowercase_share: float = 0.0,
     ) -> "TeacherTexts":
         """Choose sentences, phrases and words, and ask a sentence encoder.
 
@@ -107,10 +115,12 @@ class TeacherTexts:
         generator : numpy.random.Generator
         cache : Path
             An ``.npy`` file for what the teacher said; read if it is there.
+        lowercase_share : float, default=0.0
         """
         starts, lengths = choose_texts(text, n_texts, generator)
         pieces = _Pieces(text, starts, lengths)
-        return cls(text, starts, lengths, sentence_targets(teacher, pieces, cache))
+        vectors = sentence_targets(teacher, pieces, cache)
+        return cls(text, starts, lengths, vectors, lowercase_share=lowercase_share)
 
     @classmethod
     def ask_tokens(
@@ -120,6 +130,8 @@ class TeacherTexts:
         n_texts: int,
         generator: np.random.Generator,
         cache: Path,
+        *,
+        lowercase_share: float = 0.0,
     ) -> "TeacherTexts":
         """Choose sentences, and ask for their words' vectors; parameters as in `ask`.
 
@@ -141,7 +153,7 @@ class TeacherTexts:
         starts, lengths = starts[chosen], lengths[chosen]
         pieces = _Pieces(text, starts, lengths)
         vectors = token_targets(teacher, pieces, int(lengths.sum()), cache)
-        return cls(text, starts, lengths, vectors)
+        return cls(text, starts, lengths, vectors, lowercase_share=lowercase_share)
 
     def draw(self, n_rows: int, generator: np.random.Generator) -> Sentences:
         """Return some texts of like length."""
@@ -153,6 +165,9 @@ class TeacherTexts:
         places = np.clip(starts + steps - 1, 0, len(self.text.ids) - 1)
         ids = self.text.ids[places].astype(np.int64)
         ids = np.where(steps == 0, BEGIN, np.where(steps >= lengths - 1, END, ids))
+        if self._lowercase_ids is not None:
+            lowercase = generator.random(n_rows) < self.lowercase_share
+            ids[:, lowercase] = self._lowercase_ids[ids[:, lowercase]]
         mirrored = np.where(steps < lengths, lengths - 1 - steps, steps)
         both = np.stack([ids, np.take_along_axis(ids, mirrored, axis=0)])
         begin, end = self._first_vectors[[first, first + n_rows]]
@@ -178,6 +193,7 @@ class Teachers:
         corpus: Corpus,
         n_texts: int,
         *,
+        lowercase_share: float,
         seed: int,
         folder: Path,
     ) -> "Teachers":
@@ -188,13 +204,23 @@ class Teachers:
             generator = np.random.default_rng([seed, 2])
             cache = folder / f"teacher-{name}"
             sentences = TeacherTexts.ask(
-                teacher, corpus.train, n_texts, generator, cache
+                teacher,
+                corpus.train,
+                n_texts,
+                generator,
+                cache,
+                lowercase_share=lowercase_share,
             )
         if token_teacher is not None:
             generator = np.random.default_rng([seed, 3])
             cache = folder / f"token-teacher-{name}"
             tokens = TeacherTexts.ask_tokens(
-                token_teacher, corpus.train, n_texts, generator, cache
+                token_teacher,
+                corpus.train,
+                n_texts,
+                generator,
+                cache,
+                lowercase_share=lowercase_share,
             )
         return cls(sentences, tokens)
 

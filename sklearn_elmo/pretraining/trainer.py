@@ -191,7 +191,7 @@ class Trainer:
         self.model.bilm.requires_grad_(share >= self.settings.frozen_share)
         ids = torch.from_numpy(self.lanes.read(number)).to(self.device)
         drawn = self.teachers.draw(
-            self.settings.teacher_rows, self.settings.seed, number
+            self.settings.teacher_batch_size, self.settings.seed, number
         )
         on_device = (None if part is None else part.to(self.device) for part in drawn)
         losses, self.states = self.step(number, ids, self.states, *on_device)
