@@ -18,7 +18,7 @@ from sklearn_elmo.errors import (
     OutputFileError,
     StoreError,
 )
-from sklearn_elmo.store import EmbeddingStore, text_key, trouble, upkeep, view
+from sklearn_elmo.store import EmbeddingStore, folder, text_key, trouble, upkeep, view
 from sklearn_elmo.vectorizer import ElmoVectorizer
 
 
@@ -385,6 +385,21 @@ def test_big_request_is_cut_into_segments(tmp_path, monkeypatch):
     assert request(store, range(200)) == 0
 
 
+def test_segments_are_read_side_by_side(tmp_path, monkeypatch):
+    monkeypatch.setattr(upkeep, "MAX_SEGMENT_BYTES", 4000)
+    monkeypatch.setattr(folder, "_BYTES_FOR_THREADS", 0)
+    store = EmbeddingStore(tmp_path)
+    request(store, range(200))
+    shuffled = np.random.default_rng(0).permutation(200)
+    assert request(store, shuffled) == 0
+    damaged = segments_in(tmp_path)[2]
+    content = bytearray(damaged.read_bytes())
+    content[-1] ^= 1
+    damaged.write_bytes(content)
+    with pytest.warns(CacheWarning, match="is damaged"):
+        assert 0 < request(store, shuffled) < 20
+
+
 def test_bound_removes_what_was_used_longest_ago(tmp_path):
     store = EmbeddingStore(tmp_path)
     for age, first in enumerate((0, 100, 200)):
@@ -518,10 +533,12 @@ def test_export_to_nowhere(tmp_path):
         EmbeddingStore(tmp_path / "empty").export([["a"]], tmp_path / "out.h5")
 
 
-def test_float16_rows_come_back_as_numpy_widens_them():
-    from sklearn_elmo.store.segment import _as_float32
-
+@pytest.mark.parametrize("order", [slice(None), slice(None, None, -1)])
+def test_float16_rows_come_back_as_numpy_widens_them(tmp_path, order):
     every = np.arange(2**16, dtype="<u2").view("<f2")
-    finite = every[np.isfinite(every)].reshape(-1, 16)
-    for rows in (finite, every.reshape(-1, 16)):  # with infinities and NaN, too
-        np.testing.assert_array_equal(_as_float32(rows), rows.astype(np.float32))
+    rows = every[np.isfinite(every)].reshape(-1, 16).astype(np.float32)
+    keys = keys_of(range(len(rows)))[order]
+    recipe = EmbeddingStore(tmp_path, dtype="float16").recipe({})
+    recipe.get_or_compute(keys, {"all": 16}, lambda some: {"all": rows[order][some]})
+    found = recipe.get_or_compute(keys[::-1], {"all": 16}, refuse)["all"]
+    np.testing.assert_array_equal(found.view("<u4"), rows[order][::-1].view("<u4"))

@@ -145,7 +145,7 @@ class FolderView:
     def _by_segment(
         self, numbers: Integers, records: Integers, positions: Integers
     ) -> list[Located]:
-        order = np.argsort(numbers, kind="stable")
+        order = np.lexsort([records, numbers])  # as they lie in the files
         order = order[numbers[order] >= 0]
         groups = np.split(order, np.flatnonzero(np.diff(numbers[order])) + 1)
         return [
