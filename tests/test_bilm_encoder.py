@@ -14,6 +14,7 @@ from conftest import MakeModel
 from reference_numpy import ReferenceElmo, RowState, read_arrays
 
 from sklearn_elmo.bilm import encoder as encoder_module
+from sklearn_elmo.bilm import products
 from sklearn_elmo.bilm import token_vectors as token_vectors_module
 from sklearn_elmo.bilm.encoder import Encoder
 from sklearn_elmo.bilm.model import BiLm
@@ -536,3 +537,24 @@ def test_product_of_any_height(precision: Any, with_bias: bool) -> None:
         together = product(torch.from_numpy(inputs)).numpy()
         error = np.abs(np.concatenate(one_by_one) - together) / scale
         assert error.max() < 1e-6
+
+
+@pytest.mark.parametrize("is_faster", [True, False])
+def test_bfloat16_rounds_factors_whatever_multiplies_them(
+    monkeypatch: pytest.MonkeyPatch, is_faster: bool
+) -> None:
+    monkeypatch.setattr(products, "_bfloat16_is_faster", lambda: is_faster)
+    generator = torch.Generator().manual_seed(0)
+    weight = torch.randn(24, 40, generator=generator)
+    inputs = torch.randn(9, 40, generator=generator)
+    bias = torch.randn(24, generator=generator)
+    factors = (part.to(torch.bfloat16).double() for part in (inputs, weight.t()))
+    expected = next(factors) @ next(factors) + bias
+    found = prepare_product(weight, bias, "bfloat16")(inputs)
+    # The true product's result may be rounded to bfloat16 before the bias.
+    torch.testing.assert_close(
+        found.double(), expected, rtol=0.0, atol=0.1 if is_faster else 1e-5
+    )
+    assert not torch.allclose(
+        found.double(), (inputs @ weight.t() + bias).double(), rtol=0.0, atol=1e-4
+    )

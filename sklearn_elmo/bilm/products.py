@@ -40,6 +40,9 @@ class Product(Protocol):
         ...
 
 
+_ProductClass = Callable[[Tensor, Tensor | None, Activation], Product]
+
+
 def prepare_product(
     weight: Tensor,
     bias: Tensor | None,
@@ -66,10 +69,11 @@ def prepare_product(
     if precision == "int8":
         return _Int8Product(weight, bias, activation)
     if precision == "bfloat16":
-        half = weight.to(torch.bfloat16)
+        if on_cpu and not _bfloat16_is_faster():
+            return _RoundedProduct(weight, bias, activation)
         if on_cpu and _packing_works(torch.bfloat16):
-            return _PackedBfloat16Product(half, bias, activation)
-        return _Bfloat16Product(half, bias, activation)
+            return _PackedBfloat16Product(weight, bias, activation)
+        return _Bfloat16Product(weight, bias, activation)
     if on_cpu and _packing_is_faster():
         return _PackedProduct(weight, bias, activation)
     return _PlainProduct(weight, bias, activation)
@@ -109,7 +113,8 @@ class _Bfloat16Product:
     def __init__(
         self, weight: Tensor, bias: Tensor | None, activation: Activation
     ) -> None:
-        self._weight, self._bias, self._activation = weight, bias, activation
+        self._weight = weight.to(torch.bfloat16)
+        self._bias, self._activation = bias, activation
 
     def __call__(self, inputs: Tensor, addend: Tensor | None = None) -> Tensor:
         product = self._multiply(inputs.to(torch.bfloat16))
@@ -123,10 +128,27 @@ class _PackedBfloat16Product(_Bfloat16Product):
     def __init__(
         self, weight: Tensor, bias: Tensor | None, activation: Activation
     ) -> None:
-        super().__init__(_pack(weight), bias, activation)
+        super().__init__(weight, bias, activation)
+        self._weight = _pack(self._weight)
 
     def _multiply(self, inputs: Tensor) -> Tensor:
         return _multiply_packed(inputs, self._weight, None).float()
+
+
+class _RoundedProduct:
+    """The product of bfloat16 factors, multiplied as float32.
+
+    For processors that have no instructions for bfloat16 and are slower with it.
+    """
+
+    def __init__(
+        self, weight: Tensor, bias: Tensor | None, activation: Activation
+    ) -> None:
+        rounded = weight.to(torch.bfloat16).float()
+        self._product = prepare_product(rounded, bias, "float32", activation)
+
+    def __call__(self, inputs: Tensor, addend: Tensor | None = None) -> Tensor:
+        return self._product(inputs.to(torch.bfloat16).float(), addend)
 
 
 class _Int8Product:
@@ -208,22 +230,34 @@ def _multiply_integers(
 def _packing_is_faster() -> bool:
     """Tell whether oneDNN's float32 product is right, and faster than the usual one.
 
-    Measured once a process, with one product of a millisecond.
+    Measured once a process.
     """
-    if not _packing_works(torch.float32):
-        return False
+    return _packing_works(torch.float32) and _is_faster(_PackedProduct, _PlainProduct)
+
+
+@functools.cache
+def _bfloat16_is_faster() -> bool:
+    """Tell whether bfloat16 products are faster than float32 ones of rounded factors.
+
+    Measured once a process.
+    """
+    packing_works = _packing_works(torch.bfloat16)
+    halves = _PackedBfloat16Product if packing_works else _Bfloat16Product
+    return _is_faster(halves, _RoundedProduct)
+
+
+def _is_faster(first: _ProductClass, second: _ProductClass) -> bool:
     n_rows, n_in, n_out = _TRIAL_SHAPE
     inputs, weight = torch.ones(n_rows, n_in), torch.ones(n_out, n_in)
+    seconds = dict.fromkeys((first, second), float("inf"))
     with torch.inference_mode():
-        plain = _PlainProduct(weight, None, "none")
-        packed = _PackedProduct(weight, None, "none")
-        seconds = {True: float("inf"), False: float("inf")}
+        products = {kind: kind(weight, None, "none") for kind in seconds}
         for _ in range(_N_TRIALS):
-            for is_packed, product in ((False, plain), (True, packed)):
+            for kind, product in products.items():
                 elapsed = _time(functools.partial(product, inputs))
-                seconds[is_packed] = min(seconds[is_packed], elapsed)
-    logger.info("float32 product: oneDNN %.2g s, usual %.2g s", *seconds.values())
-    return seconds[True] < seconds[False]
+                seconds[kind] = min(seconds[kind], elapsed)
+    logger.info("%s", {kind.__name__: value for kind, value in seconds.items()})
+    return seconds[first] < seconds[second]
 
 
 def _time(call: Callable[[], object]) -> float:

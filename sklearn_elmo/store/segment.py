@@ -290,12 +290,12 @@ def _read_rows(
 
 
 def _widen(
-    rows: npt.NDArray[np.float16], out: npt.NDArray[np.float32]
+    rows: npt.NDArray[Any], out: npt.NDArray[np.float32]
 ) -> npt.NDArray[np.float32]:
     """Write float16 numbers, all finite, into `out`, which is returned.
 
-    NumPy converts them one by one. Moved into a float32's place, the bits are the number
-    times 2**-112, subnormal ones included; infinities and NaN are never stored.
+    NumPy converts them one by one. Moved into a float32's place, the bits are the
+    number times 2**-112, subnormal ones included; infinities and NaN are never stored.
     """
     bits = out.view("<i4")
     np.left_shift(rows.view("<i2"), 13, out=bits, dtype="<i4")  # copies of the sign
