@@ -1,15 +1,20 @@
 """The clipped, projected LSTM of both directions with a back-propagation of its own.
 
 The numbers are those of `sklearn_elmo.bilm.lstm.LstmLayer`. What differs is how they
-come about: both directions run in one batched product, and the gradient of the weights
-is one product over all steps instead of one a step.
+come about: on the CPU each direction has a core to itself, elsewhere both run in one
+batched product, and the gradient of the weights is one product over all steps instead
+of one a step.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from sklearn_elmo.bilm.threads import run_side_by_side
 
 __all__ = ["LayerWeights", "run_layer"]
 
@@ -133,27 +138,37 @@ class _Recurrence(torch.autograd.Function):
         cell_clip: float | None,
         proj_clip: float | None,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        n_steps, n_rows = inputs.shape[1:3]
-        gates = torch.baddbmm(
-            bias.unsqueeze(1), inputs.flatten(1, 2), w_inputs.transpose(1, 2)
-        ).view(2, n_steps, n_rows, -1)  # (2, T, B, 4C)
+        _, n_steps, n_rows, width = inputs.shape
+        n_cells = c.shape[2]
         h_first = h.to(inputs.dtype)
-        cells, exposed, outputs = [c], [], []
-        h = h_first
-        w_recurrent_t = w_recurrent.transpose(1, 2)
-        for step in range(n_steps):
-            # In place: what is left in `gates` is what the gradient needs.
-            step_gates = gates[:, step].baddbmm_(h, w_recurrent_t)
-            c, out = cell_forward(step_gates, c, cell_clip)
-            cells.append(c)
-            exposed.append(out)
-            h = out
-            if w_projection is not None:
-                h = torch.bmm(out, w_projection.transpose(1, 2))
-                if proj_clip is not None:
-                    h = h.clamp_(-proj_clip, proj_clip)
-            outputs.append(h)
-        stacked = torch.stack(outputs, dim=1)  # (2, T, B, P)
+        # What is left in `gates`, before activation, is what the gradient needs.
+        gates = inputs.new_empty(2, n_steps, n_rows, 4 * n_cells)
+        cells = c.new_empty(2, n_steps + 1, n_rows, n_cells)
+        exposed = inputs.new_empty(2, n_steps, n_rows, n_cells)
+        outputs = inputs.new_empty(2, n_steps, n_rows, width)
+
+        def read(part: slice) -> None:
+            torch.baddbmm(
+                bias[part].unsqueeze(1),
+                inputs[part].flatten(1, 2),
+                w_inputs[part].transpose(1, 2),
+                out=gates[part].view(-1, n_steps * n_rows, 4 * n_cells),
+            )
+            w_recurrent_t = w_recurrent[part].transpose(1, 2)
+            current, cells[part, 0] = h_first[part], c[part]
+            for step in range(n_steps):
+                step_gates = gates[part, step].baddbmm_(current, w_recurrent_t)
+                cells[part, step + 1], current = cell_forward(
+                    step_gates, cells[part, step], cell_clip
+                )
+                exposed[part, step] = current
+                if w_projection is not None:
+                    current = torch.bmm(current, w_projection[part].transpose(1, 2))
+                    if proj_clip is not None:
+                        current = current.clamp_(-proj_clip, proj_clip)
+                outputs[part, step] = current
+
+        _run_directions(read, inputs.device)
         ctx.save_for_backward(
             inputs,
             w_inputs,
@@ -161,14 +176,14 @@ class _Recurrence(torch.autograd.Function):
             w_projection,
             h_first,
             gates,
-            torch.stack(cells, dim=1),
-            torch.stack(exposed, dim=1),
-            stacked,
+            cells,
+            exposed,
+            outputs,
         )
         ctx.cell_clip, ctx.proj_clip = cell_clip, proj_clip
-        last_h = h.float()
-        ctx.mark_non_differentiable(last_h, c)
-        return stacked, last_h, c
+        last_h, last_c = outputs[:, -1].float().clone(), cells[:, -1].clone()
+        ctx.mark_non_differentiable(last_h, last_c)
+        return outputs, last_h, last_c
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
@@ -185,42 +200,76 @@ class _Recurrence(torch.autograd.Function):
         ) = ctx.saved_tensors
         n_steps = inputs.shape[1]
         grad = grad.to(inputs.dtype)
-        grad_cell = torch.zeros_like(cells[:, 0])
-        recurrent = torch.zeros_like(outputs[:, 0])
-        grads_h, grads_gates = [], []
-        for step in reversed(range(n_steps)):
-            grad_h = output_gradient(
-                grad[:, step], recurrent, outputs[:, step], ctx.proj_clip
+        grads_h, grads_gates = torch.empty_like(outputs), torch.empty_like(gates)
+        grad_inputs = torch.empty_like(inputs)
+        grad_w_inputs = torch.empty_like(w_inputs)
+        grad_w_recurrent = torch.empty_like(w_recurrent)
+        grad_projection = (
+            None if w_projection is None else torch.empty_like(w_projection)
+        )
+
+        def go_back(part: slice) -> None:
+            grad_cell = torch.zeros_like(cells[part, 0])
+            recurrent = torch.zeros_like(outputs[part, 0])
+            for step in reversed(range(n_steps)):
+                grad_h = output_gradient(
+                    grad[part, step], recurrent, outputs[part, step], ctx.proj_clip
+                )
+                grad_out = grad_h
+                if w_projection is not None:
+                    grad_out = torch.bmm(grad_h, w_projection[part])
+                grad_gates, grad_cell = cell_backward(
+                    gates[part, step],
+                    cells[part, step + 1],
+                    cells[part, step],
+                    grad_out,
+                    grad_cell,
+                    ctx.cell_clip,
+                )
+                recurrent = torch.bmm(grad_gates, w_recurrent[part])
+                grads_h[part, step] = grad_h
+                grads_gates[part, step] = grad_gates
+            flat_gates = grads_gates[part].flatten(1, 2)  # (2, TB, 4C)
+            flat_gates_t = flat_gates.transpose(1, 2)
+            earlier = [h_first[part].unsqueeze(1), outputs[part, :-1]]
+            before = torch.cat(earlier, dim=1).flatten(1, 2)
+            torch.bmm(
+                flat_gates, w_inputs[part], out=grad_inputs[part].flatten(1, 2)
             )
-            grad_out = grad_h
-            if w_projection is not None:
-                grad_out = torch.bmm(grad_h, w_projection)
-            grad_gates, grad_cell = cell_backward(
-                gates[:, step],
-                cells[:, step + 1],
-                cells[:, step],
-                grad_out,
-                grad_cell,
-                ctx.cell_clip,
+            torch.bmm(
+                flat_gates_t, inputs[part].flatten(1, 2), out=grad_w_inputs[part]
             )
-            recurrent = torch.bmm(grad_gates, w_recurrent)
-            grads_h.append(grad_h)
-            grads_gates.append(grad_gates)
-        flat_gates = torch.stack(grads_gates[::-1], dim=1).flatten(1, 2)  # (2, TB, 4C)
-        flat_gates_t = flat_gates.transpose(1, 2)
-        grad_projection = None
-        if w_projection is not None:
-            flat_h = torch.stack(grads_h[::-1], dim=1).flatten(1, 2)
-            grad_projection = torch.bmm(flat_h.transpose(1, 2), exposed.flatten(1, 2))
-        before = torch.cat([h_first.unsqueeze(1), outputs[:, :-1]], dim=1).flatten(1, 2)
+            torch.bmm(flat_gates_t, before, out=grad_w_recurrent[part])
+            if grad_projection is not None:
+                flat_h_t = grads_h[part].flatten(1, 2).transpose(1, 2)
+                torch.bmm(
+                    flat_h_t, exposed[part].flatten(1, 2), out=grad_projection[part]
+                )
+
+        _run_directions(go_back, inputs.device)
         return (
-            torch.bmm(flat_gates, w_inputs).view(inputs.shape),
-            torch.bmm(flat_gates_t, inputs.flatten(1, 2)),
-            torch.bmm(flat_gates_t, before),
-            flat_gates.sum(dim=1),
+            grad_inputs,
+            grad_w_inputs,
+            grad_w_recurrent,
+            grads_gates.sum(dim=(1, 2)),
             grad_projection,
             None,
             None,
             None,
             None,
         )
+
+
+def _run_directions(task: Callable[[slice], None], device: torch.device) -> None:
+    """Do both directions: side by side on the CPU, as one batch elsewhere."""
+    if device.type != "cpu":
+        task(slice(0, 2))
+        return
+
+    def without_gradients(part: slice) -> None:
+        with torch.no_grad():  # counts for one thread
+            task(part)
+
+    parts = [partial(without_gradients, slice(k, k + 1)) for k in (0, 1)]
+    for _ in run_side_by_side(parts, device.type):
+        pass
