@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from sklearn_elmo.bilm.char_cnn import character_windows, filter_bank
 from sklearn_elmo.bilm.characters import PADDING_ID
+from sklearn_elmo.pretraining.side_by_side import in_groups, row_blocks
 
 __all__ = ["pooled_features"]
 
@@ -79,18 +80,22 @@ class _PooledFilters(torch.autograd.Function):
         table = embedding.to(kind)
         pooled = torch.empty(len(ids), n_filters, device=ids.device)
         places = torch.empty(len(ids), n_filters, dtype=torch.uint8, device=ids.device)
-        for start in range(0, len(ids), _WORDS_AT_ONCE):
-            rows = slice(start, start + _WORDS_AT_ONCE)
-            windows = character_windows(ids[rows], int(lengths[rows][-1]), table, width)
-            maps = windows @ flat.t()  # (u, positions, F)
-            best = maps[:, 0].clone()
-            place = torch.zeros_like(best, dtype=torch.uint8)
-            for position in range(1, maps.shape[1]):
-                current = maps[:, position]
-                place.masked_fill_(current > best, position)
-                torch.maximum(best, current, out=best)
-            pooled[rows] = best
-            places[rows] = place
+
+        def pool(blocks: list[slice]) -> None:
+            for rows in blocks:
+                length = int(lengths[rows][-1])
+                windows = character_windows(ids[rows], length, table, width)
+                maps = windows @ flat.t()  # (u, positions, F)
+                best = maps[:, 0].clone()
+                place = torch.zeros_like(best, dtype=torch.uint8)
+                for position in range(1, maps.shape[1]):
+                    current = maps[:, position]
+                    place.masked_fill_(current > best, position)
+                    torch.maximum(best, current, out=best)
+                pooled[rows] = best
+                places[rows] = place
+
+        in_groups(row_blocks(len(ids), _WORDS_AT_ONCE), pool, ids.device)
         ctx.save_for_backward(ids, lengths, table, flat, places)
         ctx.shape = bank.shape
         return pooled
@@ -99,31 +104,40 @@ class _PooledFilters(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         ids, lengths, table, flat, places = ctx.saved_tensors
         n_filters, n_features, width = ctx.shape
-        grad_flat = torch.zeros(flat.shape, device=flat.device)
-        grad_table = torch.zeros(table.shape, device=flat.device)
         grad = grad.to(table.dtype)
         zero = torch.zeros((), dtype=table.dtype, device=flat.device)
-        for start in range(0, len(ids), _WORDS_AT_ONCE):
-            rows = slice(start, start + _WORDS_AT_ONCE)
-            windows = character_windows(ids[rows], int(lengths[rows][-1]), table, width)
-            n_words, n_positions, _ = windows.shape
-            maps = grad.new_empty(n_words, n_positions, n_filters)
-            for position in range(n_positions):
-                torch.where(
-                    places[rows] == position, grad[rows], zero, out=maps[:, position]
+
+        def go_back(blocks: list[slice]) -> tuple[Tensor, Tensor]:
+            grad_flat = torch.zeros(flat.shape, device=flat.device)
+            grad_table = torch.zeros(table.shape, device=flat.device)
+            for rows in blocks:
+                length = int(lengths[rows][-1])
+                windows = character_windows(ids[rows], length, table, width)
+                n_words, n_positions, _ = windows.shape
+                maps = grad.new_empty(n_words, n_positions, n_filters)
+                for position in range(n_positions):
+                    here = places[rows] == position
+                    torch.where(here, grad[rows], zero, out=maps[:, position])
+                flat_maps = maps.flatten(0, 1)
+                grad_flat += flat_maps.t() @ windows.flatten(0, 1)
+                grad_windows = (flat_maps @ flat).view(
+                    n_words, n_positions, width, n_features
                 )
-            flat_maps = maps.flatten(0, 1)
-            grad_flat += flat_maps.t() @ windows.flatten(0, 1)
-            grad_windows = (flat_maps @ flat).view(
-                n_words, n_positions, width, n_features
-            )
-            characters = ids[rows]
-            for offset in range(width):
-                seen = characters[:, offset : offset + n_positions]
-                grad_table.index_add_(
-                    0,
-                    seen.flatten(),
-                    grad_windows[:, :, offset].flatten(0, 1).float(),
-                )
+                characters = ids[rows]
+                for offset in range(width):
+                    seen = characters[:, offset : offset + n_positions]
+                    grad_table.index_add_(
+                        0,
+                        seen.flatten(),
+                        grad_windows[:, :, offset].flatten(0, 1).float(),
+                    )
+            return grad_flat, grad_table
+
+        blocks = row_blocks(len(ids), _WORDS_AT_ONCE)
+        grad_flat = torch.zeros(flat.shape, device=flat.device)
+        grad_table = torch.zeros(table.shape, device=flat.device)
+        for of_flat, of_table in in_groups(blocks, go_back, ids.device):
+            grad_flat += of_flat
+            grad_table += of_table
         grad_bank = grad_flat.view(n_filters, width, n_features).transpose(1, 2)
         return None, None, grad_table, grad_bank, None

@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sklearn_elmo.pretraining.side_by_side import in_groups, row_blocks
+
 __all__ = ["full_softmax", "log_uniform_sample", "sampled_softmax", "softmax_gradient"]
 
 _ROWS_PER_CHUNK = 4096
@@ -198,28 +200,36 @@ class _SampledSoftmax(torch.autograd.Function):
         own[samples] = torch.arange(len(samples), device=hidden.device)
         own = own[targets]  # where the row's target was drawn, or -1
         true = (hidden.float() * of_targets.float()).sum(dim=1) + offset[:n_rows]
-        loss = torch.zeros((), device=hidden.device)
         grad_hidden = torch.empty_like(hidden)
         grad_true = torch.empty(n_rows, device=hidden.device)
-        grad_samples = torch.zeros(of_samples.shape, device=hidden.device)
-        grad_offset = torch.zeros(len(samples), device=hidden.device)
-        for start in range(0, n_rows, _ROWS_IN_CACHE):
-            rows = slice(start, min(start + _ROWS_IN_CACHE, n_rows))
-            drawn = torch.mm(hidden[rows], of_samples.t()).float()
-            drawn += offset[n_rows:]
-            hits = (own[rows] >= 0).nonzero().squeeze(1)
-            drawn[hits, own[rows][hits]] = _EXCLUDED
-            highest = torch.maximum(drawn.amax(dim=1), true[rows])
-            drawn.sub_(highest[:, None]).exp_()
-            of_true = (true[rows] - highest).exp()
-            total = drawn.sum(dim=1) + of_true
-            loss += ((total.log() + highest - true[rows]) * weights[rows]).sum()
-            drawn.mul_((weights[rows] / total)[:, None])
-            grad_true[rows] = (of_true / total - 1) * weights[rows]
-            grad_offset += drawn.sum(dim=0)
-            grad = drawn.to(kind)
-            torch.mm(grad, of_samples, out=grad_hidden[rows])
-            grad_samples += torch.mm(grad.t(), hidden[rows])
+
+        def judge(blocks: list[slice]) -> tuple[Tensor, Tensor, Tensor]:
+            loss = torch.zeros((), device=hidden.device)
+            grad_samples = torch.zeros(of_samples.shape, device=hidden.device)
+            grad_offset = torch.zeros(len(samples), device=hidden.device)
+            for rows in blocks:
+                drawn = torch.mm(hidden[rows], of_samples.t()).float()
+                drawn += offset[n_rows:]
+                hits = (own[rows] >= 0).nonzero().squeeze(1)
+                drawn[hits, own[rows][hits]] = _EXCLUDED
+                highest = torch.maximum(drawn.amax(dim=1), true[rows])
+                drawn.sub_(highest[:, None]).exp_()
+                of_true = (true[rows] - highest).exp()
+                total = drawn.sum(dim=1) + of_true
+                loss += ((total.log() + highest - true[rows]) * weights[rows]).sum()
+                drawn.mul_((weights[rows] / total)[:, None])
+                grad_true[rows] = (of_true / total - 1) * weights[rows]
+                grad_offset += drawn.sum(dim=0)
+                grad = drawn.to(kind)
+                torch.mm(grad, of_samples, out=grad_hidden[rows])
+                grad_samples += torch.mm(grad.t(), hidden[rows])
+            return loss, grad_samples, grad_offset
+
+        blocks = row_blocks(n_rows, _ROWS_IN_CACHE)
+        groups = in_groups(blocks, judge, hidden.device)
+        loss, grad_samples, grad_offset = (
+            torch.stack(parts).sum(dim=0) for parts in zip(*groups, strict=True)
+        )
         grad_hidden += (grad_true[:, None] * of_targets).to(kind)
         grad_weight = torch.zeros_like(weight)
         grad_weight.index_add_(0, targets, grad_true[:, None] * hidden)

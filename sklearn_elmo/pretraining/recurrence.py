@@ -8,13 +8,12 @@ of one a step.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from sklearn_elmo.bilm.threads import run_side_by_side
+from sklearn_elmo.pretraining.side_by_side import in_groups, row_blocks
 
 __all__ = ["LayerWeights", "run_layer"]
 
@@ -233,12 +232,8 @@ class _Recurrence(torch.autograd.Function):
             flat_gates_t = flat_gates.transpose(1, 2)
             earlier = [h_first[part].unsqueeze(1), outputs[part, :-1]]
             before = torch.cat(earlier, dim=1).flatten(1, 2)
-            torch.bmm(
-                flat_gates, w_inputs[part], out=grad_inputs[part].flatten(1, 2)
-            )
-            torch.bmm(
-                flat_gates_t, inputs[part].flatten(1, 2), out=grad_w_inputs[part]
-            )
+            torch.bmm(flat_gates, w_inputs[part], out=grad_inputs[part].flatten(1, 2))
+            torch.bmm(flat_gates_t, inputs[part].flatten(1, 2), out=grad_w_inputs[part])
             torch.bmm(flat_gates_t, before, out=grad_w_recurrent[part])
             if grad_projection is not None:
                 flat_h_t = grads_h[part].flatten(1, 2).transpose(1, 2)
@@ -262,14 +257,10 @@ class _Recurrence(torch.autograd.Function):
 
 def _run_directions(task: Callable[[slice], None], device: torch.device) -> None:
     """Do both directions: side by side on the CPU, as one batch elsewhere."""
-    if device.type != "cpu":
-        task(slice(0, 2))
-        return
+    n_at_once = 1 if device.type == "cpu" else 2
 
-    def without_gradients(part: slice) -> None:
-        with torch.no_grad():  # counts for one thread
+    def run(parts: list[slice]) -> None:
+        for part in parts:
             task(part)
 
-    parts = [partial(without_gradients, slice(k, k + 1)) for k in (0, 1)]
-    for _ in run_side_by_side(parts, device.type):
-        pass
+    in_groups(row_blocks(2, n_at_once), run, device)
