@@ -67,7 +67,7 @@ default="average"
         With the model in the box: held-out perplexity 150 from zero, 141 from warm
         (139 with the state carried), and no difference in downstream accuracy beyond
         noise (TREC +0.6, MR -0.4, SUBJ +0.1 points for warm; standard errors 0.6, 0.2,
-        0.2; ``tests/benchmarks/state.py``).
+        0.2; ``tests/benchmarks/parameter.py``).
     missing : {"zero", "error"}, default="zero"
         What becomes of None, NaN and NA: a row of zeros, or a ValueError that names the
         row. Empty texts are rows of zeros always.
