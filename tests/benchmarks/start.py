@@ -1,0 +1,111 @@
+"""From import to the first row, and what worker processes share of a model.
+
+    python tests/benchmarks/start.py [--shapes default original] [--workers 4]
+
+Seconds from before ``import sklearn_elmo`` to the first row, best of three processes,
+files in the disk's cache. Memory is the proportional set size (PSS: pages that n
+processes share count 1/n for each) of one worker and of several that hold the model at
+the same time, in MiB; "bare" is a process that has imported the same modules only.
+Shapes other than the default get random weights.
+"""
+
+import argparse
+import subprocess
+import sys
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+
+from random_weights import write_random_model
+
+from sklearn_elmo.bilm.options import BiLmOptions
+from sklearn_elmo.pretraining.presets import PRESETS
+
+CHILD = """
+import sys, time
+begin = time.perf_counter()
+from sklearn_elmo import ElmoVectorizer
+elmo = ElmoVectorizer(sys.argv[1])
+if sys.argv[2] == "bare":
+    import h5py, torch, sklearn_elmo.bilm.encoder
+else:
+    elmo.fit_transform(["The soup was cold ."])
+print(time.perf_counter() - begin, flush=True)
+sys.stdin.read()
+"""
+
+
+class Worker:
+    """A process that holds a model until it is told to end."""
+
+    def __init__(self, model: str, kind: str = "full") -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", CHILD, model, kind],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def __enter__(self) -> "Worker":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.communicate("")
+
+    def wait(self) -> float:
+        """Return the seconds to the first row."""
+        assert self.process.stdout is not None
+        return float(self.process.stdout.readline())
+
+    def pss(self) -> float:
+        """Return the proportional set size in MiB (Linux)."""
+        rollup = Path(f"/proc/{self.process.pid}/smaps_rollup").read_text()
+        line = next(row for row in rollup.splitlines() if row.startswith("Pss:"))
+        return int(line.split()[1]) / 1024
+
+
+def pss_of(model: str, n_workers: int, kind: str = "full") -> float:
+    """Return the sum over workers that run at the same time."""
+    with ExitStack() as stack:
+        workers = [stack.enter_context(Worker(model, kind)) for _ in range(n_workers)]
+        for worker in workers:
+            worker.wait()
+        return sum(worker.pss() for worker in workers)
+
+
+def seconds_to_first_row(model: str) -> float:
+    with Worker(model) as worker:
+        return worker.wait()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    shapes = ["default", "small", "original"]
+    parser.add_argument(
+        "--shapes", nargs="+", default=["default", "original"], choices=shapes
+    )
+    parser.add_argument("--workers", type=int, default=4)
+    options = parser.parse_args()
+    n = options.workers
+    print(
+        "| shape | first row | one, bare | one | all, bare | all | model: all / one |"
+    )
+    with tempfile.TemporaryDirectory() as scratch:
+        for shape in options.shapes:
+            model = shape
+            if shape != "default":
+                read = BiLmOptions.from_dict(PRESETS[shape], shape)
+                model = write_random_model(read, Path(scratch) / shape)
+            seconds = min(seconds_to_first_row(model) for _ in range(3))
+            bare, one = pss_of(model, 1, "bare"), pss_of(model, 1)
+            all_bare, together = pss_of(model, n, "bare"), pss_of(model, n)
+            ratio = (together - all_bare) / (one - bare)
+            print(
+                f"| {shape} | {seconds:.2f} s | {bare:.0f} | {one:.0f} | "
+                f"{all_bare:.0f} | {together:.0f} | {ratio:.2f} |",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()
