@@ -1,13 +1,14 @@
 """Tokens per second, as ratios in one run.
 
     python tests/benchmarks/speed.py [--data FOLDER] [--shapes default small original]
-        [--sections core precision layers latency growth] [--plot FILE]
+        [--sections core precision layers latency callers growth] [--plot FILE]
 
 core: `ElmoVectorizer.transform` (tokenising and pooling included, no cache) against
 AllenNLP's algorithm (``tests/allennlp_algorithm.py``), the floor (operations that
 cannot be left out, at the rate of the fastest product measured in the same run),
 MiniLM-L6 and TF-IDF. precision: bfloat16 and int8 against float32, and their errors.
-layers: the lower layers alone. latency: one short text. growth: cost over the length
+layers: the lower layers alone. latency: one short text. callers: two threads that
+call `transform` at once against one that calls it twice. growth: cost over the length
 of texts, their number, ``batch_tokens`` and threads.
 
 Every figure is the best of some runs that take turns. FOLDER has ``mr``, ``subj`` and
@@ -21,6 +22,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +41,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from allennlp_algorithm import embed_sentences
 
 MESSAGES = Path(__file__).parents[2] / "examples/data/sms_spam.tsv.gz"
-SECTIONS = ("core", "precision", "layers", "latency", "growth")
+SECTIONS = ("core", "precision", "layers", "latency", "callers", "growth")
 N_TEXTS = {"default": 2000, "small": 2000, "original": 320}
 N_FOR_REFERENCE = {"default": 320, "small": 320, "original": 64}
 tokenize = resolve_tokenizer("words", estimator="speed.py")
@@ -196,6 +198,20 @@ def latency(shape: str, model: str) -> None:
         print(f"| {shape} | {name} | {1000 * seconds:.1f} ms |", flush=True)
 
 
+def callers(shape: str, model: str, texts: list[str]) -> None:
+    elmo = ElmoVectorizer(model).fit(texts[:1])
+    halves = [texts[: N_TEXTS[shape]][k::2] for k in (0, 1)]
+    with ThreadPoolExecutor(2) as pool:
+        seconds = best(
+            {
+                "sequence": lambda: [elmo.transform(half) for half in halves],
+                "at once": lambda: list(pool.map(elmo.transform, halves)),
+            },
+            3,
+        )
+    print(f"| {shape} | {seconds['sequence'] / seconds['at once']:.2f} |", flush=True)
+
+
 def growth(texts: list[str], plot: Path | None) -> None:
     """Print, and draw, microseconds a token of the default model."""
     words = [word for text in texts for word in tokenize(text)]
@@ -259,6 +275,7 @@ def main() -> None:
         "precision": "| shape | precision | speed | layers: max, mean error, cosine |",
         "layers": "| shape | layer 0 x all | layer 1 x all |",
         "latency": "| shape | precision | five words |",
+        "callers": "| shape | two callers at once, speed over one after the other |",
     }
     with tempfile.TemporaryDirectory() as scratch:
         made = {shape: make(shape, Path(scratch)) for shape in options.shapes}
@@ -273,6 +290,8 @@ def main() -> None:
                     layers(shape, model, texts)
                 elif section == "latency":
                     latency(shape, model)
+                elif section == "callers":
+                    callers(shape, model, texts)
             if section == "core":
                 peers(texts)
             if section == "growth":
