@@ -335,6 +335,25 @@ def test_reads_that_fail(tmp_path, monkeypatch):
     assert request(restarted(store), range(20)) == 0  # nothing was thrown away
 
 
+@pytest.mark.parametrize("number", [errno.ENOENT, errno.ESTALE])  # this one on NFS
+def test_segment_removed_while_it_is_read_is_only_a_miss(tmp_path, monkeypatch, number):
+    store = EmbeddingStore(tmp_path)
+    request(store, range(20))
+
+    def remove(path):
+        path.unlink()
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            "sklearn_elmo.store.folder.read_records",
+            lambda segment, *arguments: remove(segment.path),
+        )
+        assert request(store, range(20)) == 20
+    monkeypatch.setattr("sklearn_elmo.store.store.damage_of", remove)
+    assert store.verify() == []
+
+
 def test_folder_deleted_between_requests(tmp_path):
     store = EmbeddingStore(tmp_path / "store")
     request(store, range(20))

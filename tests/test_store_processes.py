@@ -1,5 +1,6 @@
 """The store between processes: sharing, crashes, forks, threads."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -10,10 +11,11 @@ from pathlib import Path
 
 import pytest
 import store_workers
-from store_workers import FIELDS, keys_of, recipe_of, request
+from store_workers import FIELDS, keys_of, recipe_of, request, rows_of
 
 from sklearn_elmo.errors import CacheWarning
 from sklearn_elmo.store import EmbeddingStore, sharing, trouble, view
+from sklearn_elmo.store.locks import LOCK_FOLDER, lock
 
 WORKERS = Path(store_workers.__file__)
 ROOT = WORKERS.parents[1]
@@ -130,6 +132,31 @@ def test_error_in_compute_is_raised_and_frees_the_claim(tmp_path):
     with pytest.raises(OSError, match="no memory left"):
         folder.get_or_compute(keys_of(range(10)), FIELDS, fail)
     assert request(EmbeddingStore(tmp_path), range(10)) == 10
+
+
+@pytest.mark.parametrize("number", [errno.ENOENT, errno.ESTALE])  # this one on NFS
+def test_claim_given_back_while_it_is_looked_at_does_not_end_the_sharing(
+    tmp_path, monkeypatch, number
+):
+    store = EmbeddingStore(tmp_path)
+    request(store, [0])
+    (recipe_of(store).path / LOCK_FOLDER / "claim-ended").touch()
+
+    def lock_unless_ended(held, folder, name, timeout_s=0):
+        if name == "claim-ended":
+            raise OSError(number, os.strerror(number))
+        return lock(held, folder, name, timeout_s)
+
+    parts = []
+
+    def compute(positions):
+        parts.append(len(positions))
+        return rows_of(positions)
+
+    monkeypatch.setattr(sharing, "lock", lock_unless_ended)
+    recipe_of(store).get_or_compute(keys_of(range(1000)), FIELDS, compute)
+    assert sum(parts) == 999
+    assert max(parts) < 500  # it was claimed part by part
 
 
 def test_without_locks_everything_is_computed(tmp_path, monkeypatch):

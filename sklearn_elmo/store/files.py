@@ -53,6 +53,11 @@ def entries_of(folder: Path) -> Iterator[os.DirEntry[str]]:
         return
 
 
+def is_gone(error: OSError) -> bool:
+    """Tell whether a file was removed; if another machine did it, NFS says ESTALE."""
+    return error.errno in (errno.ENOENT, errno.ESTALE)
+
+
 def _write_all(file: IO[bytes], content: bytes | memoryview) -> None:
     rest = memoryview(content)
     while rest:

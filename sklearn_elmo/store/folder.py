@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from sklearn_elmo.store import upkeep
 from sklearn_elmo.store.checks import Integers, Words
-from sklearn_elmo.store.files import make_store_folder
+from sklearn_elmo.store.files import is_gone, make_store_folder
 from sklearn_elmo.store.publish import as_stored
 from sklearn_elmo.store.recipe import KEY_BYTES, Recipe
 from sklearn_elmo.store.records import Records
@@ -271,7 +271,7 @@ class RecipeFolder:
         except SegmentDamagedError:
             whole = np.zeros(len(positions), bool)
         except OSError as error:
-            if not isinstance(error, FileNotFoundError):
+            if not is_gone(error):
                 self._warn(error)
             view.drop(path.name)
             return positions
@@ -286,9 +286,9 @@ class RecipeFolder:
             if is_as_written(path):
                 return
             upkeep.set_aside(path, self.recipe.dtype)
-        except FileNotFoundError:  # another process has done it
-            return
         except OSError as error:
+            if is_gone(error):  # another process has done it
+                return
             logger.info("Cannot move %s: %s", path, error)
         message = f"{path} is damaged; what was in it is computed again."
         warn_once(self.store, "damage", message)

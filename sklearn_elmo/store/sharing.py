@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from sklearn_elmo.store.checks import Integers, Words
-from sklearn_elmo.store.files import entries_of
+from sklearn_elmo.store.files import entries_of, is_gone
 from sklearn_elmo.store.index import KeyIndex
 from sklearn_elmo.store.locks import LOCK_FOLDER, lock
 from sklearn_elmo.store.trouble import warn_once
@@ -116,17 +116,25 @@ def _fair_share(n_missing: int, seconds_per_text: float | None) -> int:
 
 def _claimed_by_others(folder: Path) -> Words:
     """Read the keys in all claims that are locked; remove the claims of the dead."""
-    claims = [b""]
-    for entry in entries_of(folder / LOCK_FOLDER):
-        if not entry.name.startswith(_CLAIM_PREFIX):
-            continue
-        path = Path(entry.path)
-        with ExitStack() as abandoned:
-            if lock(abandoned, folder, entry.name):
-                _remove(path)
-            else:
-                claims.append(path.read_bytes())
+    claims = [
+        _keys_claimed(folder, entry.name)
+        for entry in entries_of(folder / LOCK_FOLDER)
+        if entry.name.startswith(_CLAIM_PREFIX)
+    ]
     return np.frombuffer(b"".join(claims), "<u8").reshape(-1, 2)
+
+
+def _keys_claimed(folder: Path, name: str) -> bytes:
+    path = folder / LOCK_FOLDER / name
+    try:
+        with ExitStack() as abandoned:
+            if not lock(abandoned, folder, name):
+                return path.read_bytes()
+            _remove(path)
+    except OSError as error:
+        if not is_gone(error):  # given back in this moment
+            raise
+    return b""
 
 
 def _remove(claim: Path) -> None:

@@ -6,6 +6,7 @@
 Both workers get the same fitted vectorizer, pickled as the scheduler pickles. Each
 wants three quarters of the messages, in an order of its own; half of them both want.
 "read" counts texts that went through the model: 1.000 x distinct if none did so twice.
+The seconds are each worker's own, from when both had loaded the model.
 Whatever differs from numbers without a cache, or warns of the cache, ends the script.
 The stores lie in FOLDER, which chooses the file system, and are removed at the end.
 
