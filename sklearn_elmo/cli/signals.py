@@ -5,7 +5,8 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+import weakref
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import NoReturn
 
@@ -30,7 +31,8 @@ class Ended(KeyboardInterrupt):
 def signals_as_exceptions() -> Iterator[None]:
     """Raise `Ended` at Ctrl-C, SIGTERM and SIGHUP.
 
-    It is raised again where Python drops it: in a ``__del__`` or a callback.
+    It is raised again where it is dropped: Python does that in a ``__del__`` or a
+    callback, and some libraries have an ``except`` for whatever comes.
     """
     in_main_thread = threading.current_thread() is threading.main_thread()
     # Only the main thread may set handlers. Windows sends none of these but Ctrl-C.
@@ -40,46 +42,55 @@ def signals_as_exceptions() -> Iterator[None]:
 
     def end(number: int, frame: FrameType | None) -> NoReturn:
         signal.signal(number, signal.SIG_IGN)  # once is enough: files are cleaned up
-        raise Ended(number)
+        raise watch(Ended(number))
 
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     # A signal that is ignored stays so: nohup ignores SIGHUP.
     before = {n: signal.getsignal(n) for n in numbers}
     before = {n: handler for n, handler in before.items() if handler != signal.SIG_IGN}
-    for number in before:
-        signal.signal(number, end)
-    try:
-        with _raised_again_when_lost():
+    with _raised_again_when_dropped() as watch:
+        for number in before:
+            signal.signal(number, end)
+        try:
             yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 @contextlib.contextmanager
-def _raised_again_when_lost() -> Iterator[None]:
-    """Let no `Ended` be ignored."""
-    lost: list[Ended] = []
+def _raised_again_when_dropped() -> Iterator[Callable[[Ended], Ended]]:
+    """Yield a function that watches over an exception on its way out of the block."""
+    watched: set[weakref.ref[Ended]] = set()
     alarm_before = signal.getsignal(signal.SIGALRM)
 
-    def raise_again(number: int, frame: FrameType | None) -> None:
-        signal.signal(signal.SIGALRM, alarm_before)
-        raise lost.pop().with_traceback(None)
+    def watch(error: Ended) -> Ended:
+        number = error.number
+
+        def raise_again(_: int, frame: FrameType | None) -> None:
+            signal.signal(signal.SIGALRM, alarm_before)
+            raise watch(Ended(number))
+
+        def dropped(reference: "weakref.ref[Ended]") -> None:
+            if reference in watched:
+                watched.remove(reference)
+                # Later: here it would be dropped once more.
+                signal.signal(signal.SIGALRM, raise_again)
+                signal.setitimer(signal.ITIMER_REAL, _SECONDS_UNTIL_RAISED_AGAIN)
+
+        watched.add(weakref.ref(error, dropped))
+        return error
 
     def hook(unraisable: "sys.UnraisableHookArgs") -> None:
-        if isinstance(unraisable.exc_value, Ended):
-            lost.append(unraisable.exc_value)
-            # Later: here it would be dropped once more.
-            signal.signal(signal.SIGALRM, raise_again)
-            signal.setitimer(signal.ITIMER_REAL, _SECONDS_UNTIL_RAISED_AGAIN)
-        else:
+        if not isinstance(unraisable.exc_value, Ended):
             hook_before(unraisable)
 
     hook_before, sys.unraisablehook = sys.unraisablehook, hook
     try:
-        yield
+        yield watch
     finally:
         sys.unraisablehook = hook_before
-        if lost:
+        watched.clear()
+        if signal.getsignal(signal.SIGALRM) != alarm_before:
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, alarm_before)
