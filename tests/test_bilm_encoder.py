@@ -539,11 +539,11 @@ def test_product_of_any_height(precision: Any, with_bias: bool) -> None:
         assert error.max() < 1e-6
 
 
-@pytest.mark.parametrize("is_faster", [True, False])
+@pytest.mark.parametrize("kind", [products._Bfloat16Product, products._RoundedProduct])
 def test_bfloat16_rounds_factors_whatever_multiplies_them(
-    monkeypatch: pytest.MonkeyPatch, is_faster: bool
+    monkeypatch: pytest.MonkeyPatch, kind: Any
 ) -> None:
-    monkeypatch.setattr(products, "_bfloat16_is_faster", lambda: is_faster)
+    monkeypatch.setattr(products, "_fastest_bfloat16_product", lambda: kind)
     generator = torch.Generator().manual_seed(0)
     weight = torch.randn(24, 40, generator=generator)
     inputs = torch.randn(9, 40, generator=generator)
@@ -553,7 +553,10 @@ def test_bfloat16_rounds_factors_whatever_multiplies_them(
     found = prepare_product(weight, bias, "bfloat16")(inputs)
     # The true product's result may be rounded to bfloat16 before the bias.
     torch.testing.assert_close(
-        found.double(), expected, rtol=0.0, atol=0.1 if is_faster else 1e-5
+        found.double(),
+        expected,
+        rtol=0.0,
+        atol=0.1 if kind is products._Bfloat16Product else 1e-5,
     )
     assert not torch.allclose(
         found.double(), (inputs @ weight.t() + bias).double(), rtol=0.0, atol=1e-4

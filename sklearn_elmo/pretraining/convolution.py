@@ -12,7 +12,11 @@ from torch import Tensor, nn
 
 from sklearn_elmo.bilm.char_cnn import character_windows, filter_bank
 from sklearn_elmo.bilm.characters import PADDING_ID
-from sklearn_elmo.pretraining.side_by_side import in_groups, row_blocks
+from sklearn_elmo.pretraining.side_by_side import (
+    in_groups,
+    row_blocks,
+    sums_over_groups,
+)
 
 __all__ = ["pooled_features"]
 
@@ -134,10 +138,6 @@ class _PooledFilters(torch.autograd.Function):
             return grad_flat, grad_table
 
         blocks = row_blocks(len(ids), _WORDS_AT_ONCE)
-        grad_flat = torch.zeros(flat.shape, device=flat.device)
-        grad_table = torch.zeros(table.shape, device=flat.device)
-        for of_flat, of_table in in_groups(blocks, go_back, ids.device):
-            grad_flat += of_flat
-            grad_table += of_table
+        grad_flat, grad_table = sums_over_groups(blocks, go_back, ids.device)
         grad_bank = grad_flat.view(n_filters, width, n_features).transpose(1, 2)
         return None, None, grad_table, grad_bank, None

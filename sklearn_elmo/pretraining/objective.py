@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sklearn_elmo.pretraining.side_by_side import in_groups, row_blocks
+from sklearn_elmo.pretraining.side_by_side import row_blocks, sums_over_groups
 
 __all__ = ["full_softmax", "log_uniform_sample", "sampled_softmax", "softmax_gradient"]
 
@@ -226,10 +226,7 @@ class _SampledSoftmax(torch.autograd.Function):
             return loss, grad_samples, grad_offset
 
         blocks = row_blocks(n_rows, _ROWS_IN_CACHE)
-        groups = in_groups(blocks, judge, hidden.device)
-        loss, grad_samples, grad_offset = (
-            torch.stack(parts).sum(dim=0) for parts in zip(*groups, strict=True)
-        )
+        loss, grad_samples, grad_offset = sums_over_groups(blocks, judge, hidden.device)
         grad_hidden += (grad_true[:, None] * of_targets).to(kind)
         grad_weight = torch.zeros_like(weight)
         grad_weight.index_add_(0, targets, grad_true[:, None] * hidden)

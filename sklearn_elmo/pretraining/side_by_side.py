@@ -5,10 +5,11 @@ from functools import partial
 from typing import TypeVar
 
 import torch
+from torch import Tensor
 
 from sklearn_elmo.bilm.threads import n_workers, run_side_by_side
 
-__all__ = ["in_groups", "row_blocks"]
+__all__ = ["in_groups", "row_blocks", "sums_over_groups"]
 
 Result = TypeVar("Result")
 
@@ -30,14 +31,14 @@ def in_groups(
     task : callable
         Gets the blocks of one group. What it sums up should be of its own.
     device : torch.device
-        Other devices than the CPU get one group.
+        Other devices than the CPU get one group; so does the CPU without blocks.
 
     Returns
     -------
     list
         What the task returned for each group, in the order of the groups.
     """
-    n_groups = min(len(blocks), n_workers(device.type))
+    n_groups = max(1, min(len(blocks), n_workers(device.type)))
     results: dict[int, Result] = {}
 
     def run(number: int) -> None:
@@ -48,3 +49,13 @@ def in_groups(
     for _ in run_side_by_side(tasks, device.type):
         pass
     return [results[number] for number in range(n_groups)]
+
+
+def sums_over_groups(
+    blocks: list[slice],
+    task: Callable[[list[slice]], tuple[Tensor, ...]],
+    device: torch.device,
+) -> list[Tensor]:
+    """Do the same with a task that returns tensors, and add up those of all groups."""
+    groups = in_groups(blocks, task, device)
+    return [torch.stack(parts).sum(dim=0) for parts in zip(*groups, strict=True)]
