@@ -26,6 +26,7 @@ from sklearn_elmo.errors import (
 if TYPE_CHECKING:
     from sklearn_elmo.bilm.encoder import Encoder
     from sklearn_elmo.bilm.model import BiLm
+    from sklearn_elmo.bilm.prepared_weights import PreparedWeights
     from sklearn_elmo.bilm.products import Precision
 
 __all__ = [
@@ -175,27 +176,38 @@ class LoadedModel:
         precision : {"float32", "bfloat16", "int8"}
         """
         from sklearn_elmo.bilm.encoder import Encoder
-        from sklearn_elmo.bilm.model import BiLm
         from sklearn_elmo.bilm.threads import run_on_one_core
 
         with self._lock:
             key = (device, precision)
             if key not in self._encoders:
-                files = self._files or read_model(self._location)
+                self._encoders[key] = run_on_one_core(
+                    lambda: Encoder(self._weights(device, precision), self.options)
+                )
                 self._files = None
-                if files.digest != self.digest:
-                    message = (
-                        f"The files of the model {self.source!r} have changed since "
-                        "they were first read. Fit again."
-                    )
-                    raise ModelMismatchError(message)
-
-                def make() -> Encoder:
-                    model = BiLm.from_arrays(files.options, files.arrays).eval()
-                    return Encoder(model.to(device), precision)
-
-                self._encoders[key] = run_on_one_core(make)
             return self._encoders[key]
+
+    def _weights(self, device: str, precision: "Precision") -> "PreparedWeights":
+        """Return what the encoder needs; on the CPU shared with other processes."""
+        from sklearn_elmo.bilm.encoder import Encoder
+        from sklearn_elmo.bilm.model import BiLm
+        from sklearn_elmo.bilm.shared_weights import shared_weights
+
+        def make() -> "PreparedWeights":
+            files = self._files or read_model(self._location)
+            if files.digest != self.digest:
+                message = (
+                    f"The files of the model {self.source!r} have changed since "
+                    "they were first read. Fit again."
+                )
+                raise ModelMismatchError(message)
+            model = BiLm.from_arrays(files.options, files.arrays).eval()
+            return Encoder.weights_of(model.to(device), precision)
+
+        if device != "cpu":
+            return make()
+        folder = downloads.home_folder() / "prepared"
+        return shared_weights(folder, self.digest, precision, make)
 
 
 _models: OrderedDict[object, LoadedModel] = OrderedDict()

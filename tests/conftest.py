@@ -109,6 +109,14 @@ The end
 """
 
 
+@pytest.fixture(scope="session", autouse=True)
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache folder of the tests' own, also for the processes that they start."""
+    folder = tmp_path_factory.mktemp("home")
+    os.environ["SKLEARN_ELMO_HOME"] = str(folder)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def make_model(tmp_path_factory: pytest.TempPathFactory) -> MakeModel:
     """Make a random model in a new folder; arguments as `reference_numpy` has them."""

@@ -14,7 +14,7 @@ import functools
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Self
 
 import torch
 from torch import Tensor
@@ -22,7 +22,9 @@ from torch import Tensor
 from sklearn_elmo.bilm.characters import BEGIN_SENTENCE, END_SENTENCE
 from sklearn_elmo.bilm.lstm import Direction
 from sklearn_elmo.bilm.model import BiLm
+from sklearn_elmo.bilm.options import BiLmOptions
 from sklearn_elmo.bilm.prepared_layer import PreparedLayer, RowState
+from sklearn_elmo.bilm.prepared_weights import PreparedWeights
 from sklearn_elmo.bilm.products import Precision
 from sklearn_elmo.bilm.threads import run_side_by_side
 from sklearn_elmo.bilm.token_vectors import TokenVectors
@@ -30,6 +32,8 @@ from sklearn_elmo.bilm.token_vectors import TokenVectors
 __all__ = ["Encoder", "StartState", "Window"]
 
 StartState = Literal["zero", "warm"]
+
+_DIRECTIONS: tuple[Direction, ...] = ("forward", "backward")
 
 _TOKENS_PER_PART = 512
 
@@ -78,27 +82,52 @@ class Encoder:
 
     Parameters
     ----------
-    model : BiLm
-        On the device where it shall run.
-    precision : {"float32", "bfloat16", "int8"}
-        Of the LSTM's products. State, gates and sums are float32.
+    weights : PreparedWeights
+        From `weights_of`, on the device where the encoder shall run.
+    options : BiLmOptions
     """
 
-    def __init__(self, model: BiLm, precision: Precision = "float32") -> None:
-        self.options = model.options
-        self.device = next(model.parameters()).device
+    def __init__(self, weights: PreparedWeights, options: BiLmOptions) -> None:
+        self.options = options
         with torch.inference_mode():
-            self._token_vectors = TokenVectors(model._token_embedder)
-            self._cells: dict[Direction, list[PreparedLayer]] = {
+            self._token_vectors = TokenVectors(weights.part("tokens"), options)
+            self._cells = {
                 direction: [
-                    # Above the first layer no two inputs are alike.
-                    PreparedLayer(layer, precision, reads_types=number == 0)
-                    for number, layer in enumerate(model._elmo_lstm.layers(direction))
+                    PreparedLayer(weights.part(f"{direction}_{number}"), options)
+                    for number in range(options.n_layers)
                 ]
-                for direction in ("forward", "backward")
+                for direction in _DIRECTIONS
             }
+        self.device = self._token_vectors.device
         self._start_lock = threading.Lock()
         self._starts: dict[tuple[Direction, StartState, int], list[RowState]] = {}
+
+    @classmethod
+    def of_model(cls, model: BiLm, precision: Precision = "float32") -> Self:
+        """Make a model ready, on its device; parameters as in `weights_of`."""
+        return cls(cls.weights_of(model, precision), model.options)
+
+    @staticmethod
+    def weights_of(model: BiLm, precision: Precision) -> PreparedWeights:
+        """Return what an encoder needs of a model, with which it may share memory.
+
+        Parameters
+        ----------
+        model : BiLm
+        precision : {"float32", "bfloat16", "int8"}
+            Of the LSTM's products. State, gates and sums are float32.
+        """
+        weights = PreparedWeights()
+        with torch.inference_mode():
+            weights.include("tokens", TokenVectors.weights_of(model._token_embedder))
+            for direction in _DIRECTIONS:
+                for number, layer in enumerate(model._elmo_lstm.layers(direction)):
+                    # Above the first layer no two inputs are alike.
+                    of_layer = PreparedLayer.weights_of(
+                        layer, precision, reads_types=number == 0
+                    )
+                    weights.include(f"{direction}_{number}", of_layer)
+        return weights
 
     def windows(
         self,

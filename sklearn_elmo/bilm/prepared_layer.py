@@ -7,7 +7,9 @@ import torch
 from torch import Tensor
 
 from sklearn_elmo.bilm.lstm import LstmLayer
-from sklearn_elmo.bilm.products import Precision, Product, prepare_product
+from sklearn_elmo.bilm.options import BiLmOptions
+from sklearn_elmo.bilm.prepared_weights import PreparedWeights
+from sklearn_elmo.bilm.products import Precision, Product
 
 __all__ = ["PreparedLayer", "RowState"]
 
@@ -41,37 +43,51 @@ class PreparedLayer:
 
     Parameters
     ----------
-    layer : LstmLayer
-    precision : {"float32", "bfloat16", "int8"}
-    reads_types : bool
-        Whether the layer is given each distinct input once, which makes input products
-        of their own worth while. Without that, inputs and state are one product.
+    weights : PreparedWeights
+        From `weights_of`.
+    options : BiLmOptions
     """
 
-    def __init__(
-        self, layer: LstmLayer, precision: Precision, *, reads_types: bool
-    ) -> None:
-        gates, self._output_dim = layer.state_linearity.weight.shape
-        self._cell_dim = gates // 4
-        self._cell_bound = 2 * layer.cell_clip if layer.cell_clip else None
-        self._bound = layer.proj_clip
-        factors = layer.state_linearity.bias.new_ones(gates)
-        factors[2 * self._cell_dim : 3 * self._cell_dim] = 2.0
+    def __init__(self, weights: PreparedWeights, options: BiLmOptions) -> None:
+        self._cell_dim, self._output_dim = options.cell_dim, options.projection_dim
+        self._cell_bound = 2 * options.cell_clip if options.cell_clip else None
+        self._bound = options.proj_clip
+        self._open_gates = weights.product("gates", "sigmoid")
+        self._project_types = _product_if_any(weights, "types")
+        self._project_output = _product_if_any(weights, "output")
+
+    @staticmethod
+    def weights_of(
+        layer: LstmLayer, precision: Precision, *, reads_types: bool
+    ) -> PreparedWeights:
+        """Return what a prepared layer needs.
+
+        Parameters
+        ----------
+        layer : LstmLayer
+        precision : {"float32", "bfloat16", "int8"}
+        reads_types : bool
+            Whether the layer is given each distinct input once, which makes input
+            products of their own worth while. Without that, inputs and state are one
+            product.
+        """
+        weights = PreparedWeights()
+        n_gates = len(layer.state_linearity.bias)
+        factors = layer.state_linearity.bias.new_ones(n_gates)
+        factors[n_gates // 2 : 3 * n_gates // 4] = 2.0  # g, of i, f, g, o
         of_inputs = layer.input_linearity.weight * factors[:, None]
         of_state = layer.state_linearity.weight * factors[:, None]
         bias = layer.state_linearity.bias * factors
-        self._project_types: Product | None = None
         if reads_types:
-            self._project_types = prepare_product(of_inputs, bias, precision)
-            self._open_gates = prepare_product(of_state, None, precision, "sigmoid")
+            weights.add("types", of_inputs, bias, precision)
+            weights.add("gates", of_state, None, precision)
         else:
             both = torch.cat([of_inputs, of_state], dim=1)
-            self._open_gates = prepare_product(both, bias, precision, "sigmoid")
-        self._project_output = (
-            None
-            if layer.state_projection is None
-            else prepare_product(layer.state_projection.weight * 2.0, None, precision)
-        )
+            weights.add("gates", both, bias, precision)
+        if layer.state_projection is not None:
+            doubled = layer.state_projection.weight * 2.0
+            weights.add("output", doubled, None, precision)
+        return weights
 
     def zero_state(self, n_rows: int, device: torch.device) -> RowState:
         """Return a state of zeros for ``n_rows`` rows."""
@@ -92,9 +108,9 @@ class PreparedLayer:
         Parameters
         ----------
         inputs : Tensor
-            *Shape:* ``(n_tokens, P)``, or ``(n_types, P)`` with ``reads_types``.
+            *Shape:* ``(n_tokens, P)``, or ``(n_types, P)`` if the layer reads types.
         indexes : Tensor
-            Which type each token is, for ``reads_types``. *Shape:* ``(n_tokens,)``.
+            Which type each token is. *Shape:* ``(n_tokens,)``.
         state : RowState
             Changed in place.
         active_rows : list of int
@@ -164,3 +180,7 @@ class PreparedLayer:
         if self._bound is not None:
             output.clamp_(-self._bound, self._bound)
         return output
+
+
+def _product_if_any(weights: PreparedWeights, name: str) -> Product | None:
+    return weights.product(name) if name in weights.factors else None

@@ -10,13 +10,21 @@ against plain arithmetic before use, and everything works without them.
 import functools
 import logging
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Literal, Protocol
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
-__all__ = ["PRECISIONS", "Activation", "Precision", "Product", "prepare_product"]
+__all__ = [
+    "PRECISIONS",
+    "Activation",
+    "Precision",
+    "PreparedWeight",
+    "Product",
+    "prepare_weight",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -29,73 +37,116 @@ _TRIAL_SHAPE = (128, 256, 1024)  # rows, inputs, outputs: a millisecond
 _N_TRIALS = 5
 
 
-class Product(Protocol):
-    """``(N, n_in)`` float32 -> ``(N, n_out)`` float32, a tensor of its own."""
+class PreparedWeight(NamedTuple):
+    """A weight in the form that one kind of product takes.
 
-    def __call__(self, inputs: Tensor, addend: Tensor | None = None) -> Tensor:
-        """Return the product, plus ``(N, n_out)`` numbers if there are any.
+    Parameters
+    ----------
+    form : str
+        Which kind.
+    tensors : tuple of Tensor
+        The weight, plain or packed by oneDNN, and what else the form needs.
+    """
 
-        The activation, if there is one, comes after the sum.
+    form: str
+    tensors: tuple[Tensor, ...]
+
+    def product(
+        self, bias: Tensor | None, activation: Activation = "none"
+    ) -> "Product":
+        """Return a function for ``activation(x @ weight.T + bias)``.
+
+        Parameters
+        ----------
+        bias : Tensor or None
+            *Shape:* ``(n_out,)``, float32. It is added in float32 whatever the form.
+        activation : {"none", "sigmoid"}
+            In float32.
         """
-        ...
+        return _KINDS[self.form](*self.tensors, bias=bias, activation=activation)
 
 
-_ProductClass = Callable[[Tensor, Tensor | None, Activation], Product]
-
-
-def prepare_product(
-    weight: Tensor,
-    bias: Tensor | None,
-    precision: Precision,
-    activation: Activation = "none",
-) -> Product:
-    """Return a function for ``activation(x @ weight.T + bias)``.
+def prepare_weight(weight: Tensor, precision: Precision) -> PreparedWeight:
+    """Put a weight in the form that is fastest here.
 
     Parameters
     ----------
     weight : Tensor
         *Shape:* ``(n_out, n_in)``, float32.
-    bias : Tensor or None
-        *Shape:* ``(n_out,)``, float32. It is added in float32 whatever the precision.
     precision : {"float32", "bfloat16", "int8"}
         How the factors are rounded. ``"bfloat16"`` rounds both. ``"int8"`` rounds each
         row of the weight and each row of the input to 8 bits with a scale of its own.
         Sums are float32 or wider; a result of ``"bfloat16"`` may be rounded once more
         before the bias comes to it.
-    activation : {"none", "sigmoid"}
-        In float32.
     """
-    on_cpu = weight.device.type == "cpu"
+    weight = weight.detach()
+    kind = _fastest_kind(precision, weight.device.type)
+    return PreparedWeight(kind.form, kind.prepare(weight))
+
+
+def _fastest_kind(precision: Precision, device: str) -> type["Product"]:
     if precision == "int8":
-        return _Int8Product(weight, bias, activation)
+        return _Int8Product
     if precision == "bfloat16":
-        kind = _fastest_bfloat16_product() if on_cpu else _Bfloat16Product
-        return kind(weight, bias, activation)
-    if on_cpu and _packing_is_faster():
-        return _PackedProduct(weight, bias, activation)
-    return _PlainProduct(weight, bias, activation)
+        return _fastest_bfloat16_product() if device == "cpu" else _Bfloat16Product
+    if device == "cpu" and _packing_is_faster():
+        return _PackedProduct
+    return _PlainProduct
 
 
-class _PlainProduct:
+class Product(ABC):
+    """A way to multiply ``(N, n_in)`` float32 into ``(N, n_out)`` float32."""
+
+    form: ClassVar[str]
+
     def __init__(
-        self, weight: Tensor, bias: Tensor | None, activation: Activation
+        self,
+        weight: Tensor,
+        *_: Tensor,
+        bias: Tensor | None,
+        activation: Activation,
     ) -> None:
-        self._weight, self._bias = weight.contiguous(), bias
-        self._activation = activation
+        self._weight = weight
+        self._bias, self._activation = bias, activation
+
+    @staticmethod
+    @abstractmethod
+    def prepare(weight: Tensor) -> tuple[Tensor, ...]:
+        """Return what ``__init__`` takes for a weight ``(n_out, n_in)``."""
+
+    @abstractmethod
+    def __call__(self, inputs: Tensor, addend: Tensor | None = None) -> Tensor:
+        """Return the product, a tensor of its own.
+
+        Parameters
+        ----------
+        inputs : Tensor
+            *Shape:* ``(N, n_in)``.
+        addend : Tensor, optional
+            Added before the activation. *Shape:* ``(N, n_out)``.
+        """
+
+
+class _PlainProduct(Product):
+    form = "plain"
+
+    @staticmethod
+    def prepare(weight: Tensor) -> tuple[Tensor, ...]:
+        return (weight.contiguous(),)
 
     def __call__(self, inputs: Tensor, addend: Tensor | None = None) -> Tensor:
         product = torch.nn.functional.linear(inputs, self._weight, self._bias)
         return _finish(product, (addend,), self._activation)
 
 
-class _PackedProduct:
+class _PackedProduct(Product):
     """The product of oneDNN, which adds or takes the sigmoid on the way."""
 
-    def __init__(
-        self, weight: Tensor, bias: Tensor | None, activation: Activation
-    ) -> None:
-        self._weight, self._bias = _pack(weight), bias
-        self._activation = activation
+    form = "packed"
+
+    @staticmethod
+    def prepare(weight: Tensor) -> tuple[Tensor, ...]:
+        return (_pack(weight),)
 
     def __call__(self, inputs: Tensor, addend: Tensor | None = None) -> Tensor:
         if addend is None:
@@ -106,12 +157,12 @@ class _PackedProduct:
         return _finish(product, (), self._activation)
 
 
-class _Bfloat16Product:
-    def __init__(
-        self, weight: Tensor, bias: Tensor | None, activation: Activation
-    ) -> None:
-        self._weight = weight.to(torch.bfloat16)
-        self._bias, self._activation = bias, activation
+class _Bfloat16Product(Product):
+    form = "bfloat16"
+
+    @staticmethod
+    def prepare(weight: Tensor) -> tuple[Tensor, ...]:
+        return (weight.to(torch.bfloat16).contiguous(),)
 
     def __call__(self, inputs: Tensor, addend: Tensor | None = None) -> Tensor:
         product = self._multiply(inputs.to(torch.bfloat16))
@@ -122,58 +173,75 @@ class _Bfloat16Product:
 
 
 class _PackedBfloat16Product(_Bfloat16Product):
-    def __init__(
-        self, weight: Tensor, bias: Tensor | None, activation: Activation
-    ) -> None:
-        super().__init__(weight, bias, activation)
-        self._weight = _pack(self._weight)
+    form = "packed bfloat16"
+
+    @staticmethod
+    def prepare(weight: Tensor) -> tuple[Tensor, ...]:
+        return (_pack(weight.to(torch.bfloat16)),)
 
     def _multiply(self, inputs: Tensor) -> Tensor:
         return _multiply_packed(inputs, self._weight, None).float()
 
 
-class _RoundedProduct:
+class _RoundedProduct(Product):
     """The product of bfloat16 factors, multiplied as float32.
 
     For processors that have no instructions for bfloat16 and are slower with it.
     """
 
+    form = "rounded"
+
     def __init__(
-        self, weight: Tensor, bias: Tensor | None, activation: Activation
+        self, weight: Tensor, *, bias: Tensor | None, activation: Activation
     ) -> None:
+        super().__init__(weight, bias=bias, activation=activation)
+        kind = _PackedProduct if weight.is_mkldnn else _PlainProduct
+        self._product = kind(weight, bias=bias, activation=activation)
+
+    @staticmethod
+    def prepare(weight: Tensor) -> tuple[Tensor, ...]:
         rounded = weight.to(torch.bfloat16).float()
-        self._product = prepare_product(rounded, bias, "float32", activation)
+        return prepare_weight(rounded, "float32").tensors
 
     def __call__(self, inputs: Tensor, addend: Tensor | None = None) -> Tensor:
         return self._product(inputs.to(torch.bfloat16).float(), addend)
 
 
-class _Int8Product:
+class _Int8Product(Product):
     """Weights and inputs as whole numbers from -127 to 127, each row with a scale.
 
     A scale a row, not a batch, keeps rows independent of each other.
     """
 
+    form = "int8"
+
     def __init__(
-        self, weight: Tensor, bias: Tensor | None, activation: Activation
+        self,
+        weight: Tensor,
+        scale: Tensor,
+        *,
+        bias: Tensor | None,
+        activation: Activation,
     ) -> None:
-        self._bias, self._activation = bias, activation
-        self._scale = weight.abs().amax(dim=1).clamp_min(1e-12) / 127  # (n_out,)
-        rounded = torch.round(weight / self._scale[:, None]).to(torch.int8)
-        self._is_integer = weight.device.type == "cpu" and _integers_work()
-        if self._is_integer:
+        super().__init__(weight, bias=bias, activation=activation)
+        self._scale = scale
+        self._zeros = torch.zeros(len(scale), dtype=torch.int64)
+
+    @staticmethod
+    def prepare(weight: Tensor) -> tuple[Tensor, ...]:
+        scale = weight.abs().amax(dim=1).clamp_min(1e-12) / 127  # (n_out,)
+        rounded = torch.round(weight / scale[:, None]).to(torch.int8)
+        if weight.device.type == "cpu" and _integers_work():
             shape = [_ROWS_TO_PACK_FOR, weight.shape[1]]
-            self._weight = torch.ops.onednn.qlinear_prepack(rounded, shape)
-            self._zeros = torch.zeros(len(weight), dtype=torch.int64)
-        else:
-            # The same numbers without the gain in speed.
-            logger.info("int8 products are not offered by this torch; rounding only")
-            self._weight = rounded.float() * self._scale[:, None]
+            return torch.ops.onednn.qlinear_prepack(rounded, shape), scale
+        # The same numbers without the gain in speed.
+        logger.info("int8 products are not offered by this torch; rounding only")
+        return rounded.float() * scale[:, None], scale
 
     def __call__(self, inputs: Tensor, addend: Tensor | None = None) -> Tensor:
         row_scale = inputs.abs().amax(dim=1, keepdim=True).clamp_min(1e-12) / 127
         rounded = torch.round(inputs / row_scale)
-        if self._is_integer:
+        if self._weight.is_mkldnn:
             product = _multiply_integers(
                 rounded, self._weight, self._scale, self._zeros
             )
@@ -181,6 +249,19 @@ class _Int8Product:
             product = torch.nn.functional.linear(rounded, self._weight)
         product.mul_(row_scale)
         return _finish(product, (self._bias, addend), self._activation)
+
+
+_KINDS: dict[str, type[Product]] = {
+    kind.form: kind
+    for kind in (
+        _PlainProduct,
+        _PackedProduct,
+        _Bfloat16Product,
+        _PackedBfloat16Product,
+        _RoundedProduct,
+        _Int8Product,
+    )
+}
 
 
 def _finish(
@@ -233,22 +314,27 @@ def _packing_is_faster() -> bool:
 
 
 @functools.cache
-def _fastest_bfloat16_product() -> _ProductClass:
+def _fastest_bfloat16_product() -> type[Product]:
     """Return what multiplies bfloat16 factors fastest on this processor.
 
     Measured once a process.
     """
     packing_works = _packing_works(torch.bfloat16)
-    halves = _PackedBfloat16Product if packing_works else _Bfloat16Product
+    halves: type[Product] = (
+        _PackedBfloat16Product if packing_works else _Bfloat16Product
+    )
     return halves if _is_faster(halves, _RoundedProduct) else _RoundedProduct
 
 
-def _is_faster(first: _ProductClass, second: _ProductClass) -> bool:
+def _is_faster(first: type[Product], second: type[Product]) -> bool:
     n_rows, n_in, n_out = _TRIAL_SHAPE
     inputs, weight = torch.ones(n_rows, n_in), torch.ones(n_out, n_in)
     seconds = dict.fromkeys((first, second), float("inf"))
     with torch.inference_mode():
-        products = {kind: kind(weight, None, "none") for kind in seconds}
+        products = {
+            kind: kind(*kind.prepare(weight), bias=None, activation="none")
+            for kind in seconds
+        }
         for _ in range(_N_TRIALS):
             for kind, product in products.items():
                 elapsed = _time(functools.partial(product, inputs))

@@ -11,7 +11,8 @@ from sklearn_elmo.bilm.char_cnn import (
     filter_bank,
 )
 from sklearn_elmo.bilm.characters import PADDING_ID, tokens_to_character_ids
-from sklearn_elmo.bilm.products import prepare_product
+from sklearn_elmo.bilm.options import BiLmOptions
+from sklearn_elmo.bilm.prepared_weights import PreparedWeights
 
 __all__ = ["TokenVectors"]
 
@@ -28,17 +29,44 @@ class TokenVectors:
 
     Parameters
     ----------
-    embedder : CharacterCnn
+    weights : PreparedWeights
+        From `weights_of`.
+    options : BiLmOptions
     """
 
-    def __init__(self, embedder: CharacterCnn) -> None:
-        self._options = embedder.options
-        self._compute_vectors = _PreparedCnn(embedder)
-        self._width = embedder.options.projection_dim
+    def __init__(self, weights: PreparedWeights, options: BiLmOptions) -> None:
+        self._options = options
+        self._compute_vectors = _PreparedCnn(weights, options)
+        self._width = options.projection_dim
         self._capacity = max(1, _TABLE_BYTES // (4 * self._width))
         self._lock = threading.Lock()
         self._rows: dict[str, int] = {}
-        self._table = embedder._char_embedding_weights.new_empty(0, self._width)
+        self._table = weights.tensors["characters"].new_empty(0, self._width)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the vectors are."""
+        return self._table.device
+
+    @staticmethod
+    def weights_of(embedder: CharacterCnn) -> PreparedWeights:
+        """Return what is needed, in float32."""
+        weights = PreparedWeights()
+        # A copy, since the parameter may be trained on.
+        weights.tensors["characters"] = (
+            embedder._char_embedding_weights.detach().clone()
+        )
+        bank = filter_bank([c.weight for c in embedder.convolutions])
+        biases = [c.bias for c in embedder.convolutions if c.bias is not None]
+        weights.add("filters", bank.transpose(1, 2).flatten(1), None, "float32")
+        weights.tensors["filter_biases"] = torch.cat(biases).detach()
+        for number, layer in enumerate(embedder._highways._layers):
+            assert isinstance(layer, torch.nn.Linear)
+            weights.add(f"highway_{number}", layer.weight, layer.bias, "float32")
+        projection = embedder._projection
+        if projection is not None:
+            weights.add("projection", projection.weight, projection.bias, "float32")
+        return weights
 
     def __call__(self, tokens: list[str]) -> Tensor:
         """Return the vectors of distinct tokens. *Shape:* ``(n, P)``."""
@@ -94,29 +122,23 @@ class _PreparedCnn:
     that is nothing but padding, since all later ones are like it.
     """
 
-    def __init__(self, embedder: CharacterCnn) -> None:
-        self._embedder = embedder
-        self._options = embedder.options
-        self._characters = embedder._char_embedding_weights
-        bank = filter_bank([c.weight for c in embedder.convolutions])
-        self._widest = bank.shape[2]
-        self._convolve = prepare_product(
-            bank.transpose(1, 2).flatten(1), None, "float32"
-        )
-        self._bias = torch.cat(
-            [c.bias for c in embedder.convolutions if c.bias is not None]
-        )
+    def __init__(self, weights: PreparedWeights, options: BiLmOptions) -> None:
+        self._options = options
+        self._characters = weights.tensors["characters"]
+        self._convolve = weights.product("filters")
+        self._bias = weights.tensors["filter_biases"]
         self._highways = [
-            prepare_product(layer.weight, layer.bias, "float32")
-            for layer in embedder._highways._layers
-            if isinstance(layer, torch.nn.Linear)
+            weights.product(f"highway_{number}") for number in range(options.n_highway)
         ]
-        projection = embedder._projection
         self._project = (
-            None
-            if projection is None
-            else prepare_product(projection.weight, projection.bias, "float32")
+            weights.product("projection") if "projection" in weights.factors else None
         )
+        self._widest = max(width for width, _ in options.filters)
+        # A character behind the last one.
+        self._with_blank = torch.cat(
+            [self._characters, self._characters.new_zeros(1, options.char_dim)]
+        )
+        self._past_the_end = self._windows_past_the_end()
 
     def __call__(self, character_ids: Tensor) -> Tensor:
         """*Shape:* ``(N, max_characters)`` on the CPU -> ``(N, P)`` on the device."""
@@ -136,8 +158,11 @@ class _PreparedCnn:
             ]
             vectors[rows.to(device)] = self._finish(torch.cat(pooled))
         for rows in _split(order[n_short:], _TOKENS_AT_ONCE):
-            # Words that fill the window have no padding to cut.
-            vectors[rows.to(device)] = self._embedder(character_ids[rows].to(device))
+            pooled = [
+                self._pool_whole(character_ids[part].to(device))
+                for part in _split(rows, _TOKENS_PER_CONVOLUTION)
+            ]
+            vectors[rows.to(device)] = self._finish(torch.cat(pooled))
         return vectors
 
     def _pool(self, character_ids: Tensor, n_marks: int) -> Tensor:
@@ -147,6 +172,35 @@ class _PreparedCnn:
         )
         values = self._convolve(windows.flatten(0, 1))
         return values.view(*windows.shape[:2], -1).amax(dim=1)
+
+    def _pool_whole(self, character_ids: Tensor) -> Tensor:
+        """Do the same for words that leave too little padding to stop at.
+
+        There the windows of the widest filters end first, while narrower ones, which
+        see blanks behind the last character as 0, have some more.
+        """
+        blanks = character_ids.new_full(
+            (len(character_ids), self._widest), len(self._characters)
+        )
+        windows = character_windows(
+            torch.cat([character_ids, blanks], dim=1),
+            self._options.max_characters - 1,
+            self._with_blank,
+            self._widest,
+        )
+        values = self._convolve(windows.flatten(0, 1)).view(*windows.shape[:2], -1)
+        return values.masked_fill_(self._past_the_end, -torch.inf).amax(dim=1)
+
+    def _windows_past_the_end(self) -> Tensor:
+        """Tell where a filter would reach behind the last character.
+
+        *Shape:* ``(max_characters, F)``, bool.
+        """
+        widths = torch.cat(
+            [torch.full((count,), width) for width, count in self._options.filters]
+        )
+        ends = torch.arange(self._options.max_characters)[:, None] + widths
+        return (ends > self._options.max_characters).to(self._characters.device)
 
     def _finish(self, pooled: Tensor) -> Tensor:
         """Activation, highways, projection. *Shape:* ``(n, F)`` -> ``(n, P)``."""

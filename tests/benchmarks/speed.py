@@ -33,7 +33,7 @@ from task_data import read_messages, read_text_set
 
 from sklearn_elmo import ElmoVectorizer, models
 from sklearn_elmo.bilm.options import BiLmOptions
-from sklearn_elmo.bilm.products import PRECISIONS, prepare_product
+from sklearn_elmo.bilm.products import PRECISIONS, prepare_weight
 from sklearn_elmo.text.tokenizers import resolve_tokenizer
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -93,7 +93,7 @@ def product_rate(options: BiLmOptions) -> float:
     weight = torch.randn(4 * options.cell_dim, options.projection_dim)
     inputs = torch.randn(512, options.projection_dim)
     with torch.inference_mode():
-        product = prepare_product(weight, None, "float32")
+        product = prepare_weight(weight, "float32").product(None)
         seconds = best({"product": lambda: product(inputs)}, 30)["product"]
     return 2 * inputs.numel() * len(weight) / seconds
 

@@ -1,0 +1,133 @@
+"""Prepared weights in a file that every process of a machine maps.
+
+Pages of a mapped file are in memory once, however many processes read them. The file is
+HDF5 with contiguous data sets, so that each weight is a range of its bytes.
+"""
+
+import zlib
+from pathlib import Path
+
+import h5py
+import numpy as np
+import torch
+from torch import Tensor
+
+from sklearn_elmo.bilm import packed_memory
+from sklearn_elmo.bilm.prepared_weights import PreparedWeights
+from sklearn_elmo.bilm.products import PreparedWeight
+from sklearn_elmo.errors import ModelFileError
+from sklearn_elmo.outputs import replacing
+
+__all__ = ["can_be_mapped", "map_weights", "save_weights"]
+
+# Where numbers begin changes which instructions take them, and so the rounding.
+_ALIGNMENT = 64
+_DTYPES = {str(dtype): dtype for dtype in (torch.float32, torch.bfloat16, torch.int8)}
+
+
+def can_be_mapped(weights: PreparedWeights) -> bool:
+    """Tell whether a file can stand for these weights with this PyTorch."""
+    is_packed = [
+        tensor.is_mkldnn
+        for factor in weights.factors.values()
+        for tensor in factor.tensors
+    ]
+    return not any(is_packed) or packed_memory.works()
+
+
+def save_weights(path: Path, weights: PreparedWeights) -> None:
+    """Write a file for `map_weights`; it appears whole or not at all.
+
+    Raises
+    ------
+    OSError
+        It cannot be written.
+    """
+    with (
+        replacing(path) as temporary,
+        h5py.File(
+            temporary, "w", alignment_threshold=1, alignment_interval=_ALIGNMENT
+        ) as file,
+    ):
+        for name, factor in weights.factors.items():
+            for number, tensor in enumerate(factor.tensors):
+                place = f"factors/{name}/{number}"
+                _write(file, place, tensor).attrs["form"] = factor.form
+        for name, tensor in weights.tensors.items():
+            _write(file, f"tensors/{name}", tensor)
+
+
+def map_weights(path: Path) -> PreparedWeights:
+    """Return weights whose numbers lie in the file.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such file.
+    ModelFileError
+        It is damaged, or this PyTorch cannot use it.
+    OSError
+        It cannot be read.
+    """
+    weights = PreparedWeights()
+    with h5py.File(path, "r") as file:
+        # Copied when written to, which nobody does; PyTorch wants it to be possible.
+        memory = np.memmap(path, dtype=np.uint8, mode="c")
+        try:
+            for place, dataset in _datasets(file):
+                kind, _, name = place.partition("/")
+                tensor = _map(dataset, memory)
+                if kind == "tensors":
+                    weights.tensors[name] = tensor
+                    continue
+                name, _, _ = name.rpartition("/")
+                earlier = weights.factors.get(name, PreparedWeight("", ()))
+                weights.factors[name] = PreparedWeight(
+                    str(dataset.attrs["form"]), (*earlier.tensors, tensor)
+                )
+        except (KeyError, RuntimeError, ValueError) as error:
+            message = f"The prepared weights in {str(path)!r} cannot be used: {error}"
+            raise ModelFileError(message) from error
+    return weights
+
+
+def _write(file: h5py.File, place: str, tensor: Tensor) -> h5py.Dataset:
+    description = b""
+    if tensor.is_mkldnn:
+        memory, description = packed_memory.packed_bytes(tensor)
+    else:
+        memory = tensor.contiguous().flatten().view(torch.uint8).numpy()
+    dataset = file.create_dataset(place, data=memory)
+    dataset.attrs["dtype"] = str(tensor.dtype)
+    dataset.attrs["shape"] = tuple(tensor.shape)
+    dataset.attrs["crc32"] = zlib.crc32(memory.data)
+    if description:
+        dataset.attrs["packed"] = np.frombuffer(description, dtype=np.uint8)
+    return dataset
+
+
+def _datasets(file: h5py.File) -> list[tuple[str, h5py.Dataset]]:
+    found: list[tuple[str, h5py.Dataset]] = []
+
+    def collect(name: str, item: h5py.Group | h5py.Dataset) -> None:
+        if isinstance(item, h5py.Dataset):
+            found.append((name, item))
+
+    file.visititems(collect)
+    return found
+
+
+def _map(
+    dataset: h5py.Dataset, memory: "np.memmap[tuple[int], np.dtype[np.uint8]]"
+) -> Tensor:
+    start = dataset.id.get_offset()
+    part = memory[start : start + dataset.size]
+    if zlib.crc32(part.data) != dataset.attrs["crc32"]:
+        message = f"{dataset.name} is damaged."
+        raise ValueError(message)
+    dtype = _DTYPES[dataset.attrs["dtype"]]
+    shape = tuple(int(n) for n in dataset.attrs["shape"])
+    if "packed" in dataset.attrs:
+        description = dataset.attrs["packed"].tobytes()
+        return packed_memory.packed_tensor(part, description, shape, dtype)
+    return torch.from_numpy(part).view(dtype).view(shape)
