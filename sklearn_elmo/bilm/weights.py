@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -175,12 +175,13 @@ def _read_arrays(options: BiLmOptions, file: OpenFile) -> dict[str, FloatArray]:
         with h5py.File(file.stream, "r") as hdf5:
             names = _dataset_names(hdf5)
             _check_names(options, names, file.name)
-            _check_checksum(hdf5, names, file.name)
             shapes = WeightLayout.of(options, names).shapes()
-            return {
-                name: _read_array(hdf5, name, shape, file.name)
-                for name, shape in shapes.items()
-            }
+            for name, shape in shapes.items():
+                _check_dataset(hdf5, name, shape, file.name)
+            wanted = names if _CHECKSUM in hdf5.attrs else shapes
+            stored = {name: hdf5[name][...] for name in wanted}
+            _check_checksum(hdf5, stored, file.name)
+        return {name: _as_float32(stored.pop(name), name, file.name) for name in shapes}
     except ModelFileError:
         raise
     # h5py turns the library's many complaints about damage into any of these.
@@ -231,12 +232,14 @@ def _check_names(options: BiLmOptions, names: list[str], file_name: str) -> None
             raise ModelFileError(message)
 
 
-def _check_checksum(hdf5: "h5py.File", names: list[str], file_name: str) -> None:
+def _check_checksum(
+    hdf5: "h5py.File", stored: Mapping[str, npt.NDArray[Any]], file_name: str
+) -> None:
     """Compare a file of ours with the checksum that it was written with."""
     expected = hdf5.attrs.get(_CHECKSUM)
     if expected is None:
         return
-    found = _checksum({name: hdf5[name][...] for name in names})
+    found = _checksum(stored)
     if found != expected:
         message = (
             f"The weight file {file_name!r} is damaged: the checksum of its data sets "
@@ -245,7 +248,7 @@ def _check_checksum(hdf5: "h5py.File", names: list[str], file_name: str) -> None
         raise ModelFileError(message)
 
 
-def _checksum(arrays: Mapping[str, npt.NDArray[np.floating]]) -> str:
+def _checksum(arrays: Mapping[str, npt.NDArray[Any]]) -> str:
     digest = hashlib.sha256()
     for name in sorted(arrays):
         array = np.ascontiguousarray(arrays[name])
@@ -254,9 +257,9 @@ def _checksum(arrays: Mapping[str, npt.NDArray[np.floating]]) -> str:
     return digest.hexdigest()
 
 
-def _read_array(
+def _check_dataset(
     hdf5: "h5py.File", name: str, shape: tuple[int, ...], file_name: str
-) -> FloatArray:
+) -> None:
     dataset = hdf5[name]
     if dataset.shape != shape or dataset.dtype.kind != "f":
         message = (
@@ -271,8 +274,11 @@ def _read_array(
             "written to the end. Copy or download it again."
         )
         raise ModelFileError(message)
+
+
+def _as_float32(stored: npt.NDArray[Any], name: str, file_name: str) -> FloatArray:
     with np.errstate(over="ignore"):
-        array: FloatArray = dataset[...].astype(np.float32)
+        array: FloatArray = stored.astype(np.float32, copy=False)
     if not np.isfinite(array).all():
         message = (
             f"The weight file {file_name!r} has values in data set {name!r} that are "

@@ -5,7 +5,7 @@
 Seconds from before ``import sklearn_elmo`` to the first row, best of three processes,
 files in the disk's cache. Memory is the proportional set size (PSS: pages that n
 processes share count 1/n for each) of one worker and of several that hold the model at
-the same time, in MiB; "bare" is a process that has imported the same modules only.
+the same time, in MiB; "bare" is a process that did the same with a tiny model.
 Shapes other than the default get random weights.
 """
 
@@ -16,17 +16,15 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
-from random_weights import model_of_shape
+from random_weights import model_of_shape, write_random_model
+
+from sklearn_elmo.bilm.options import BiLmOptions
 
 CHILD = """
 import sys, time
 begin = time.perf_counter()
 from sklearn_elmo import ElmoVectorizer
-elmo = ElmoVectorizer(sys.argv[1])
-if sys.argv[2] == "bare":
-    import h5py, torch, sklearn_elmo.bilm.encoder
-else:
-    elmo.fit_transform(["The soup was cold ."])
+ElmoVectorizer(sys.argv[1]).fit_transform(["The soup was cold ."])
 print(time.perf_counter() - begin, flush=True)
 sys.stdin.read()
 """
@@ -35,9 +33,9 @@ sys.stdin.read()
 class Worker:
     """A process that holds a model until it is told to end."""
 
-    def __init__(self, model: str, kind: str = "full") -> None:
+    def __init__(self, model: str) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-c", CHILD, model, kind],
+            [sys.executable, "-c", CHILD, model],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -61,10 +59,10 @@ class Worker:
         return int(line.split()[1]) / 1024
 
 
-def pss_of(model: str, n_workers: int, kind: str = "full") -> float:
+def pss_of(model: str, n_workers: int) -> float:
     """Return the sum over workers that run at the same time."""
     with ExitStack() as stack:
-        workers = [stack.enter_context(Worker(model, kind)) for _ in range(n_workers)]
+        workers = [stack.enter_context(Worker(model)) for _ in range(n_workers)]
         for worker in workers:
             worker.wait()
         return sum(worker.pss() for worker in workers)
@@ -73,6 +71,24 @@ def pss_of(model: str, n_workers: int, kind: str = "full") -> float:
 def seconds_to_first_row(model: str) -> float:
     with Worker(model) as worker:
         return worker.wait()
+
+
+def tiny_model(folder: Path) -> str:
+    options = BiLmOptions(
+        char_dim=4,
+        filters=((1, 4),),
+        n_highway=1,
+        activation="relu",
+        max_characters=50,
+        n_characters=262,
+        n_layers=2,
+        cell_dim=8,
+        projection_dim=4,
+        cell_clip=3.0,
+        proj_clip=3.0,
+        use_skip_connections=True,
+    )
+    return write_random_model(options, folder)
 
 
 def main() -> None:
@@ -88,11 +104,12 @@ def main() -> None:
         "| shape | first row | one, bare | one | all, bare | all | model: all / one |"
     )
     with tempfile.TemporaryDirectory() as scratch:
+        tiny = tiny_model(Path(scratch) / "tiny")
         for shape in options.shapes:
             model = model_of_shape(shape, Path(scratch))
             seconds = min(seconds_to_first_row(model) for _ in range(3))
-            bare, one = pss_of(model, 1, "bare"), pss_of(model, 1)
-            all_bare, together = pss_of(model, n, "bare"), pss_of(model, n)
+            bare, one = pss_of(tiny, 1), pss_of(model, 1)
+            all_bare, together = pss_of(tiny, n), pss_of(model, n)
             ratio = (together - all_bare) / (one - bare)
             print(
                 f"| {shape} | {seconds:.2f} s | {bare:.0f} | {one:.0f} | "
