@@ -23,9 +23,10 @@ from sklearn_elmo.bilm.characters import BEGIN_SENTENCE, END_SENTENCE
 from sklearn_elmo.bilm.lstm import Direction
 from sklearn_elmo.bilm.model import BiLm
 from sklearn_elmo.bilm.options import BiLmOptions
-from sklearn_elmo.bilm.prepared_layer import PreparedLayer, RowState
+from sklearn_elmo.bilm.prepared_layer import PreparedLayer
 from sklearn_elmo.bilm.prepared_weights import PreparedWeights
 from sklearn_elmo.bilm.products import Precision
+from sklearn_elmo.bilm.step_recorder import RowState, record_on_gpu
 from sklearn_elmo.bilm.threads import run_side_by_side
 from sklearn_elmo.bilm.token_vectors import TokenVectors
 
@@ -91,14 +92,17 @@ class Encoder:
         self.options = options
         with torch.inference_mode():
             self._token_vectors = TokenVectors(weights.part("tokens"), options)
+            self.device = self._token_vectors.device
+            record = record_on_gpu if self.device.type == "cuda" else None
             self._cells = {
                 direction: [
-                    PreparedLayer(weights.part(f"{direction}_{number}"), options)
+                    PreparedLayer(
+                        weights.part(f"{direction}_{number}"), options, record
+                    )
                     for number in range(options.n_layers)
                 ]
                 for direction in _DIRECTIONS
             }
-        self.device = self._token_vectors.device
         self._start_lock = threading.Lock()
         self._starts: dict[tuple[Direction, StartState, int], list[RowState]] = {}
 
@@ -224,7 +228,7 @@ class Encoder:
             return self._starts[key]
 
     def _zero_states(self, direction: Direction) -> list[RowState]:
-        return [layer.zero_state(1, self.device) for layer in self._cells[direction]]
+        return [layer.zero_state(1) for layer in self._cells[direction]]
 
     def _warm_states(self, direction: Direction) -> list[RowState]:
         first, last = _boundaries(direction)

@@ -1,7 +1,7 @@
 """One LSTM layer of one direction, made ready to read and not to learn."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from itertools import groupby
 
 import torch
 from torch import Tensor
@@ -10,28 +10,9 @@ from sklearn_elmo.bilm.lstm import LstmLayer
 from sklearn_elmo.bilm.options import BiLmOptions
 from sklearn_elmo.bilm.prepared_weights import PreparedWeights
 from sklearn_elmo.bilm.products import Precision, Product
+from sklearn_elmo.bilm.step_recorder import Record, RowState, Stage, StepRecorder
 
-__all__ = ["PreparedLayer", "RowState"]
-
-
-@dataclass
-class RowState:
-    """The state of a layer's rows; changed in place as the rows read on.
-
-    h is ``(B, P)``; ``doubled_cell`` is 2c, ``(B, C)``, see `PreparedLayer`.
-    """
-
-    h: Tensor
-    doubled_cell: Tensor
-
-    @property
-    def cell(self) -> Tensor:
-        """The cell c. *Shape:* ``(B, C)``."""
-        return self.doubled_cell / 2
-
-    def repeat(self, n_rows: int) -> "RowState":
-        """Return ``n_rows`` copies of the one row, with memory of their own."""
-        return RowState(self.h.repeat(n_rows, 1), self.doubled_cell.repeat(n_rows, 1))
+__all__ = ["PreparedLayer"]
 
 
 class PreparedLayer:
@@ -46,15 +27,32 @@ class PreparedLayer:
     weights : PreparedWeights
         From `weights_of`.
     options : BiLmOptions
+    record : callable, optional
+        Records steps, for devices where that is faster than taking them one by one.
     """
 
-    def __init__(self, weights: PreparedWeights, options: BiLmOptions) -> None:
+    def __init__(
+        self,
+        weights: PreparedWeights,
+        options: BiLmOptions,
+        record: Record | None = None,
+    ) -> None:
         self._cell_dim, self._output_dim = options.cell_dim, options.projection_dim
         self._cell_bound = 2 * options.cell_clip if options.cell_clip else None
         self._bound = options.proj_clip
+        self._device = weights.factors["gates"].tensors[0].device
         self._open_gates = weights.product("gates", "sigmoid")
         self._project_types = _product_if_any(weights, "types")
+        self._input_width = (
+            2 * self._output_dim if self._project_types is None else 4 * self._cell_dim
+        )
         self._project_output = _product_if_any(weights, "output")
+        self._recorder = record and StepRecorder(
+            self._take_step,
+            self._make_memory,
+            2.0 * self._cell_dim * 9 * self._output_dim,  # gates 4 (P + P), output P
+            record,
+        )
 
     @staticmethod
     def weights_of(
@@ -89,12 +87,16 @@ class PreparedLayer:
             weights.add("output", doubled, None, precision)
         return weights
 
-    def zero_state(self, n_rows: int, device: torch.device) -> RowState:
+    def zero_state(self, n_rows: int) -> RowState:
         """Return a state of zeros for ``n_rows`` rows."""
         return RowState(
-            torch.zeros(n_rows, self._output_dim, device=device),
-            torch.zeros(n_rows, self._cell_dim, device=device),
+            torch.zeros(n_rows, self._output_dim, device=self._device),
+            torch.zeros(n_rows, self._cell_dim, device=self._device),
         )
+
+    def _make_memory(self, n_rows: int) -> tuple[Tensor, RowState]:
+        inputs = torch.zeros(n_rows, self._input_width, device=self._device)
+        return inputs, self.zero_state(n_rows)
 
     def run(
         self,
@@ -120,66 +122,89 @@ class PreparedLayer:
         Tensor
             *Shape:* ``(n_tokens, P)``.
         """
-        outputs = inputs.new_empty(len(indexes), self._output_dim)
-        gates_of_steps = (
-            self._gates_of_tokens(inputs, state, active_rows)
-            if self._project_types is None
-            else self._gates_of_types(
-                self._project_types(inputs), indexes, state, active_rows
-            )
-        )
-        start = 0
-        for gates in gates_of_steps:
-            n_active = len(gates)
-            output = self._update(gates, state.doubled_cell[:n_active])
-            state.h[:n_active] = output
-            outputs[start : start + n_active] = output
-            start += n_active
-        return outputs
+        if self._recorder is None:
+            return self._run(inputs, indexes, state, active_rows)
+        with self._recorder.lock:
+            return self._run(inputs, indexes, state, active_rows)
 
-    def _gates_of_types(
+    def _run(
         self,
-        projected: Tensor,
+        inputs: Tensor,
         indexes: Tensor,
         state: RowState,
         active_rows: list[int],
-    ) -> Iterator[Tensor]:
-        """Yield the gates of each step. *Shape:* ``(n_active, 4C)``."""
-        gathered = projected.new_empty(active_rows[0], projected.shape[1])
+    ) -> Tensor:
+        outputs = inputs.new_empty(len(indexes), self._output_dim)
+        if self._project_types is not None:
+            inputs = self._project_types(inputs)
         start = 0
-        for n_active in active_rows:
-            now = indexes[start : start + n_active]
-            torch.index_select(projected, 0, now, out=gathered[:n_active])
-            yield self._open_gates(state.h[:n_active], gathered[:n_active])
-            start += n_active
+        for stage, rows_of_steps in self._stages(state, active_rows):
+            for n_active in rows_of_steps:
+                rows = slice(start, start + n_active)
+                now = stage.inputs[:n_active]
+                if self._project_types is None:
+                    now[:, : inputs.shape[1]] = inputs[rows]
+                else:
+                    torch.index_select(inputs, 0, indexes[rows], out=now)
+                stage.take_step(n_active)
+                outputs[rows] = stage.state.h[:n_active]
+                start += n_active
+        return outputs
 
-    def _gates_of_tokens(
-        self, inputs: Tensor, state: RowState, active_rows: list[int]
-    ) -> Iterator[Tensor]:
-        """Yield the gates of each step. *Shape:* ``(n_active, 4C)``."""
-        width = inputs.shape[1]
-        joined = inputs.new_empty(active_rows[0], width + self._output_dim)
-        start = 0
-        for n_active in active_rows:
-            joined[:n_active, :width] = inputs[start : start + n_active]
-            joined[:n_active, width:] = state.h[:n_active]
-            yield self._open_gates(joined[:n_active])
-            start += n_active
+    def _stages(
+        self, state: RowState, active_rows: list[int]
+    ) -> Iterator[tuple[Stage, list[int]]]:
+        """Yield where to take steps, and how many rows each of them has."""
+        usual: Stage | None = None
+        for recorded, steps in groupby(active_rows, self._recorded_stage):
+            rows_of_steps = list(steps)
+            if recorded is None:
+                if usual is None:
+                    usual = self._usual_stage(state, rows_of_steps[0])
+                yield usual, rows_of_steps
+                continue
+            n_rows = rows_of_steps[0]
+            recorded.state.first(n_rows).take_over(state.first(n_rows))
+            yield recorded, rows_of_steps
+            state.first(n_rows).take_over(recorded.state.first(n_rows))
 
-    def _update(self, gates: Tensor, doubled_cell: Tensor) -> Tensor:
-        """Change the cell in place, and return the output. *Shape:* ``(B, P)``."""
+    def _recorded_stage(self, n_rows: int) -> Stage | None:
+        return None if self._recorder is None else self._recorder.stage(n_rows)
+
+    def _usual_stage(self, state: RowState, n_rows: int) -> Stage:
+        inputs = state.h.new_empty(n_rows, self._input_width)
+        return Stage(
+            inputs, state, lambda n: self._take_step(inputs[:n], state.first(n))
+        )
+
+    def _take_step(self, inputs: Tensor, state: RowState) -> None:
+        """Change the state in place.
+
+        Parameters
+        ----------
+        inputs : Tensor
+            The gates' share of the inputs, ``(B, 4C)``; or the inputs, and room for h
+            beside them, ``(B, 2P)``.
+        state : RowState
+        """
+        if self._project_types is None:
+            inputs[:, -self._output_dim :] = state.h
+            gates = self._open_gates(inputs)
+        else:
+            gates = self._open_gates(state.h, inputs)
         i, f, g, o = gates.chunk(4, dim=1)
         # 2c = f * 2c + 2i * (2g - 1), with g short for the sigmoid that it is here
-        cell = doubled_cell.mul_(f).addcmul_(i, g, value=4.0).sub_(i, alpha=2.0)
+        cell = state.doubled_cell.mul_(f).addcmul_(i, g, value=4.0).sub_(i, alpha=2.0)
         if self._cell_bound is not None:
             cell.clamp_(-self._cell_bound, self._cell_bound)
         half = torch.sigmoid(cell).sub_(0.5).mul_(o)  # o * tanh(c) / 2
         if self._project_output is None:
-            return half.mul_(2.0)
+            torch.mul(half, 2.0, out=state.h)
+            return
         output = self._project_output(half)
         if self._bound is not None:
             output.clamp_(-self._bound, self._bound)
-        return output
+        state.h.copy_(output)
 
 
 def _product_if_any(weights: PreparedWeights, name: str) -> Product | None:

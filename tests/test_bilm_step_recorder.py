@@ -1,0 +1,153 @@
+"""Recorded steps. What is special to GPUs is the recording; the rest runs here too."""
+
+import itertools
+import logging
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from sklearn_elmo.bilm import step_recorder
+from sklearn_elmo.bilm.encoder import Encoder
+from sklearn_elmo.bilm.model import BiLm
+from sklearn_elmo.bilm.prepared_layer import PreparedLayer
+from sklearn_elmo.bilm.reductions import token_layers
+from sklearn_elmo.bilm.weights import read_model
+
+
+@pytest.fixture(scope="module")
+def model(make_model: Any) -> BiLm:
+    files = read_model(make_model(seed=6, cell_dim=24, projection_dim=8))
+    return BiLm.from_arrays(files.options, files.arrays)
+
+
+@pytest.fixture(scope="module")
+def texts(real_sentences: list[list[str]]) -> list[list[str]]:
+    stream = itertools.cycle(token for text in real_sentences for token in text)
+    lengths = [90, 61, 61, *range(40, 1, -1), 1, 1]
+    return [list(itertools.islice(stream, length)) for length in lengths]
+
+
+class Recordings:
+    """Records by keeping the step itself, and counts."""
+
+    def __init__(self) -> None:
+        self.n_recorded = self.n_replayed = 0
+
+    def __call__(self, take_step: Callable[[], object]) -> Callable[[], object]:
+        self.n_recorded += 1
+
+        def replay() -> None:
+            self.n_replayed += 1
+            take_step()
+
+        return replay
+
+
+def encoder_with(model: BiLm, record: Any) -> Encoder:
+    weights = Encoder.weights_of(model, "float32")
+    encoder = Encoder(weights, model.options)
+    for direction in encoder._cells:
+        encoder._cells[direction] = [
+            PreparedLayer(weights.part(f"{direction}_{k}"), model.options, record)
+            for k in range(model.options.n_layers)
+        ]
+    return encoder
+
+
+def read(
+    encoder: Encoder, texts: list[list[str]], window_tokens: int = 10_000
+) -> list[np.ndarray]:
+    return token_layers(
+        encoder, texts, layers=[0, 1, 2], state="warm", window_tokens=window_tokens
+    )
+
+
+def assert_same(found: list[np.ndarray], expected: list[np.ndarray]) -> None:
+    for row, right in zip(found, expected, strict=True):
+        np.testing.assert_allclose(row, right, rtol=0, atol=5e-6)
+
+
+@pytest.mark.parametrize("window_tokens", [1, 150, 10_000])
+def test_recorded_steps_give_the_same(
+    model: BiLm, texts: list[list[str]], window_tokens: int
+) -> None:
+    record = Recordings()
+    encoder = encoder_with(model, record)
+    expected = read(encoder_with(model, None), texts)
+    for _ in range(2):
+        assert_same(read(encoder, texts, window_tokens), expected)
+    # Rows from 44 down to 1: 64, 32, 16, 8, for two layers in two directions.
+    assert record.n_recorded == 4 * 4
+    assert record.n_replayed > 2 * 4 * 90
+
+
+def test_large_steps_are_not_recorded(
+    model: BiLm, texts: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Windows then go from usual steps to recorded ones, with the state."""
+    operations = 2 * 24 * 9 * 8
+    monkeypatch.setattr(step_recorder, "_MOST_OPERATIONS", 20.0 * operations)
+    record = Recordings()
+    encoder = encoder_with(model, record)
+    assert_same(read(encoder, texts, 333), read(encoder_with(model, None), texts))
+    assert record.n_recorded == 3 * 4  # 32 for up to 20 rows, 16, 8
+
+
+def fail(take_step: Callable[[], object]) -> Callable[[], object]:
+    raise RuntimeError
+
+
+def forget(take_step: Callable[[], object]) -> Callable[[], object]:
+    return lambda: None
+
+
+@pytest.mark.parametrize("record", [fail, forget])
+def test_recording_that_does_not_work_is_left(
+    model: BiLm,
+    texts: list[list[str]],
+    record: Any,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        found = read(encoder_with(model, record), texts)
+    assert_same(found, read(encoder_with(model, None), texts))
+    assert len(caplog.records) == 4 * 4
+
+
+def test_threads_take_turns(model: BiLm, texts: list[list[str]]) -> None:
+    encoder = encoder_with(model, Recordings())
+    expected = read(encoder_with(model, None), texts)
+    results: dict[int, list[np.ndarray]] = {}
+
+    def work(number: int) -> None:
+        results[number] = read(encoder, texts, 100)
+
+    threads = [threading.Thread(target=work, args=(k,)) for k in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for found in results.values():
+        assert_same(found, expected)
+    assert len(results) == 4
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_graphs_on_a_gpu(
+    tiny_model: Path, texts: list[list[str]], precision: Any
+) -> None:
+    files = read_model(tiny_model)
+    model = BiLm.from_arrays(files.options, files.arrays)
+    expected = read(Encoder.of_model(model, precision), texts)
+    encoder = Encoder.of_model(model.to("cuda"), precision)
+    assert encoder._cells["forward"][0]._recorder is not None
+    for row, right in zip(read(encoder, texts), expected, strict=True):
+        atol = 1e-5 if precision == "float32" else 0.05
+        np.testing.assert_allclose(row, right, rtol=0, atol=atol)
+    assert encoder._cells["forward"][0]._recorder.stage(8) is not None
