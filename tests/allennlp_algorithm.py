@@ -42,7 +42,8 @@ def _embed_batch(model: BiLm, sentences: Sequence[Sequence[str]]) -> list[np.nda
     ids = np.zeros((len(marked), n_steps, options.max_characters), dtype=np.int64)
     for row, words in enumerate(marked):
         ids[row, : len(words)] = tokens_to_character_ids(words, options.max_characters)
-    flat = torch.from_numpy(ids).flatten(0, 1)
+    device = next(model.parameters()).device
+    flat = torch.from_numpy(ids).flatten(0, 1).to(device)
     vectors = model._token_embedder(flat).view(len(marked), n_steps, -1)
     order = torch.argsort(lengths, descending=True, stable=True)
     lengths, inputs = lengths[order], vectors[order]
@@ -63,7 +64,7 @@ def _embed_batch(model: BiLm, sentences: Sequence[Sequence[str]]) -> list[np.nda
         layers.append(torch.cat([forward, backward], dim=-1))
     stacked = torch.stack(layers, dim=1)[torch.argsort(order)]
     return [
-        rows[:, 1 : len(words) + 1].numpy()
+        rows[:, 1 : len(words) + 1].cpu().numpy()
         for rows, words in zip(stacked, sentences, strict=True)
     ]
 

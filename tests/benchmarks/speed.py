@@ -1,7 +1,8 @@
 """Tokens per second, as ratios in one run.
 
     python tests/benchmarks/speed.py [--data FOLDER] [--shapes default small original]
-        [--sections core precision layers latency callers growth] [--plot FILE]
+        [--sections core precision layers latency callers growth device]
+        [--device auto] [--plot FILE]
 
 core: `ElmoVectorizer.transform` (tokenising and pooling included, no cache) against
 AllenNLP's algorithm (``tests/allennlp_algorithm.py``), the floor (operations that
@@ -9,7 +10,10 @@ cannot be left out, at the rate of the fastest product measured in the same run)
 MiniLM-L6 and TF-IDF. precision: bfloat16 and int8 against float32, and their errors.
 layers: the lower layers alone. latency: one short text. callers: two threads that
 call `transform` at once against one that calls it twice. growth: cost over the length
-of texts, their number, ``batch_tokens`` and threads.
+of texts, their number, ``batch_tokens`` and threads. device: `transform` on the device
+(a GPU if there is one) against AllenNLP's order of computation on the same, the floor
+there, and PyTorch's own LSTM with projection, which clips nothing and so is no ELMo;
+with and without TF32, and bfloat16.
 
 Every figure is the best of some runs that take turns. FOLDER has ``mr``, ``subj`` and
 ``trec`` as `tasks.py` reads them; without it the messages of the examples are read.
@@ -39,7 +43,7 @@ from sklearn_elmo.text.tokenizers import resolve_tokenizer
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from allennlp_algorithm import embed_sentences
 
-SECTIONS = ("core", "precision", "layers", "latency", "callers", "growth")
+SECTIONS = ("core", "precision", "layers", "latency", "callers", "growth", "device")
 N_TEXTS = {"default": 2000, "small": 2000, "original": 320}
 N_FOR_REFERENCE = {"default": 320, "small": 320, "original": 64}
 tokenize = resolve_tokenizer("words", estimator="speed.py")
@@ -88,13 +92,18 @@ def floor_operations(options: BiLmOptions, token_lists: list[list[str]]) -> floa
     return 2 * (per_token + per_type * len(types) / n_tokens)
 
 
-def product_rate(options: BiLmOptions) -> float:
+def product_rate(options: BiLmOptions, device: str = "cpu") -> float:
     """Return the operations a second of the state's product, on all cores."""
-    weight = torch.randn(4 * options.cell_dim, options.projection_dim)
-    inputs = torch.randn(512, options.projection_dim)
+    weight = torch.randn(4 * options.cell_dim, options.projection_dim, device=device)
+    inputs = torch.randn(512, options.projection_dim, device=device)
     with torch.inference_mode():
         product = prepare_weight(weight, "float32").product(None)
-        seconds = best({"product": lambda: product(inputs)}, 30)["product"]
+
+        def multiply() -> None:
+            product(inputs)
+            wait_for(device)
+
+        seconds = best({"product": multiply}, 30)["product"]
     return 2 * inputs.numel() * len(weight) / seconds
 
 
@@ -199,6 +208,62 @@ def callers(shape: str, model: str, texts: list[str]) -> None:
     print(f"| {shape} | {seconds['sequence'] / seconds['at once']:.2f} |", flush=True)
 
 
+def wait_for(device: str) -> None:
+    if device.startswith("cuda"):
+        torch.cuda.synchronize(device)
+
+
+def on_device(shape: str, model: str, texts: list[str], device: str) -> None:
+    texts = texts[: N_TEXTS[shape]]
+    few = [tokenize(text) for text in texts[: N_FOR_REFERENCE[shape]]]
+    bilm = models.load(model, device=device)
+    floor = product_rate(bilm.options, device)
+    floor /= floor_operations(bilm.options, [tokenize(text) for text in texts])
+
+    def tokens_a_second(name: str) -> float:
+        elmo = ElmoVectorizer(model, device=device, precision=name).fit(texts[:1])
+        return count(texts) / best({"it": lambda: elmo.transform(texts)}, 3)["it"]
+
+    rates = {name: tokens_a_second(name) for name in ("float32", "bfloat16")}
+    if device.startswith("cuda"):
+        torch.backends.cuda.matmul.allow_tf32 = True
+        rates["float32, TF32"] = tokens_a_second("float32")
+        torch.backends.cuda.matmul.allow_tf32 = False
+    seconds = best({"it": lambda: embed_sentences(bilm, few)}, 2)["it"]
+    rates["AllenNLP's order"] = sum(map(len, few)) / seconds
+    rates["nn.LSTM"] = lstm_rate(bilm.options, few, device)
+    for name, rate in rates.items():
+        ratio = rates["float32"] / rate
+        print(
+            f"| {shape} | {device} | {name} | {rate:,.0f} | {ratio:.2f} | "
+            f"{100 * rate / floor:.0f} % |",
+            flush=True,
+        )
+
+
+def lstm_rate(options: BiLmOptions, token_lists: list[list[str]], device: str) -> float:
+    """Return tokens a second of PyTorch's LSTM of this shape, given token vectors."""
+    p, n_layers = options.projection_dim, options.n_layers
+    directions = [
+        torch.nn.LSTM(p, options.cell_dim, n_layers, proj_size=p).to(device)
+        for _ in range(2)
+    ]
+    lengths = sorted(map(len, token_lists), reverse=True)
+    batches = [
+        torch.randn(max(part), len(part), p, device=device)  # padded
+        for part in (lengths[k : k + 256] for k in range(0, len(lengths), 256))
+    ]
+
+    def run() -> None:
+        with torch.inference_mode():
+            for batch in batches:
+                for lstm in directions:
+                    lstm(batch)
+        wait_for(device)
+
+    return sum(lengths) / best({"it": run}, 3)["it"]
+
+
 def growth(texts: list[str], plot: Path | None) -> None:
     """Print, and draw, microseconds a token of the default model."""
     words = [word for text in texts for word in tokenize(text)]
@@ -252,8 +317,10 @@ def main() -> None:
     parser.add_argument("--data", type=Path)
     parser.add_argument("--shapes", nargs="+", default=["default"], choices=N_TEXTS)
     parser.add_argument("--sections", nargs="+", default=SECTIONS, choices=SECTIONS)
+    parser.add_argument("--device", default="auto")
     parser.add_argument("--plot", type=Path)
     options = parser.parse_args()
+    device = models.resolve_device(options.device)
     texts = read_texts(options.data)
     threads = torch.get_num_threads()
     print(f"{len(texts):,} texts, {count(texts):,} tokens; {threads} threads")
@@ -262,23 +329,24 @@ def main() -> None:
         "precision": "| shape | precision | speed | layers: max, mean error, cosine |",
         "layers": "| shape | layer 0 x all | layer 1 x all |",
         "latency": "| shape | precision | five words |",
+        "device": "| shape | device | what | tokens/s | float32 x this | of floor |",
         "callers": "| shape | two callers at once, speed over one after the other |",
+    }
+    measure = {
+        "core": lambda shape, model: core(shape, model, texts),
+        "precision": lambda shape, model: precision(shape, model, texts),
+        "layers": lambda shape, model: layers(shape, model, texts),
+        "latency": latency,
+        "callers": lambda shape, model: callers(shape, model, texts),
+        "device": lambda shape, model: on_device(shape, model, texts, device),
     }
     with tempfile.TemporaryDirectory() as scratch:
         made = {shape: model_of_shape(shape, Path(scratch)) for shape in options.shapes}
         for section in options.sections:
             print(f"\n{headers.get(section, section)}", flush=True)
             for shape, model in made.items():
-                if section == "core":
-                    core(shape, model, texts)
-                elif section == "precision":
-                    precision(shape, model, texts)
-                elif section == "layers":
-                    layers(shape, model, texts)
-                elif section == "latency":
-                    latency(shape, model)
-                elif section == "callers":
-                    callers(shape, model, texts)
+                if section in measure:
+                    measure[section](shape, model)
             if section == "core":
                 peers(texts)
             if section == "growth":
