@@ -115,7 +115,8 @@ default="average"
     -----
     Memory, beside the texts and the result: one chunk of at most 4,096 texts or 1 M
     characters as tokens and pooled layers, ``batch_tokens`` tokens in the model, and 16
-    bytes a distinct text to find repeated ones.
+    bytes a distinct text to find repeated ones. On the CPU the processes of a machine
+    share a model's weights through a file in the user's cache folder.
 
     References
     ----------
