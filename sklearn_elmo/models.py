@@ -182,7 +182,11 @@ class LoadedModel:
             key = (device, precision)
             if key not in self._encoders:
                 self._encoders[key] = run_on_one_core(
-                    lambda: Encoder(self._weights(device, precision), self.options)
+                    lambda: Encoder(
+                        self._weights(device, precision),
+                        self.options,
+                        records_steps=True,
+                    )
                 )
                 self._files = None
             return self._encoders[key]
@@ -206,8 +210,11 @@ class LoadedModel:
 
         if device != "cpu":
             return make()
-        folder = downloads.home_folder() / "prepared"
-        return shared_weights(folder, self.digest, precision, make)
+        try:
+            home = downloads.home_folder()
+        except RuntimeError:  # a user without a home
+            return make()
+        return shared_weights(home / "prepared", self.digest, precision, make)
 
 
 _models: OrderedDict[object, LoadedModel] = OrderedDict()

@@ -73,7 +73,7 @@ def check_place(final: Path) -> None:
 
 @contextlib.contextmanager
 def new_hdf5(
-    target: str | os.PathLike[str],
+    target: str | os.PathLike[str], **settings: Any
 ) -> "Iterator[tuple[h5py.File, Callable[[], None]]]":
     """Open a new HDF5 file that gets the name `target` once it is complete.
 
@@ -81,6 +81,8 @@ def new_hdf5(
     ----------
     target : str or PathLike
         As in `replacing`.
+    **settings
+        Of `h5py.File`.
 
     Yields
     ------
@@ -97,7 +99,7 @@ def new_hdf5(
     import h5py
 
     with replacing(target) as temporary, PatientFile(temporary, "x+") as raw:
-        with h5py.File(raw, "w") as file:
+        with h5py.File(raw, "w", **settings) as file:
             yield file, raw.raise_failure
         raw.raise_failure()
 

@@ -137,6 +137,30 @@ def test_threads_take_turns(model: BiLm, texts: list[list[str]]) -> None:
     assert len(results) == 4
 
 
+def test_random_numbers_of_the_user_are_left_alone(
+    model: BiLm, texts: list[list[str]]
+) -> None:
+    torch.manual_seed(0)
+    expected = torch.rand(3)
+    torch.manual_seed(0)
+    read(encoder_with(model, Recordings()), texts)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_precision_of_products_is_part_of_a_recording(
+    model: BiLm, texts: list[list[str]]
+) -> None:
+    record = Recordings()
+    encoder = encoder_with(model, record)
+    read(encoder, texts[-2:])
+    try:
+        torch.set_float32_matmul_precision("high")
+        read(encoder, texts[-2:])
+    finally:
+        torch.set_float32_matmul_precision("highest")
+    assert record.n_recorded == 2 * 4
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_graphs_on_a_gpu(
@@ -145,7 +169,8 @@ def test_graphs_on_a_gpu(
     files = read_model(tiny_model)
     model = BiLm.from_arrays(files.options, files.arrays)
     expected = read(Encoder.of_model(model, precision), texts)
-    encoder = Encoder.of_model(model.to("cuda"), precision)
+    weights = Encoder.weights_of(model.to("cuda"), precision)
+    encoder = Encoder(weights, model.options, records_steps=True)
     assert encoder._cells["forward"][0]._recorder is not None
     for row, right in zip(read(encoder, texts), expected, strict=True):
         atol = 1e-5 if precision == "float32" else 0.05

@@ -26,7 +26,7 @@ from sklearn_elmo.bilm.options import BiLmOptions
 from sklearn_elmo.bilm.prepared_layer import PreparedLayer
 from sklearn_elmo.bilm.prepared_weights import PreparedWeights
 from sklearn_elmo.bilm.products import Precision
-from sklearn_elmo.bilm.step_recorder import RowState, record_on_gpu
+from sklearn_elmo.bilm.step_recorder import CudaGraphs, RowState
 from sklearn_elmo.bilm.threads import run_side_by_side
 from sklearn_elmo.bilm.token_vectors import TokenVectors
 
@@ -86,14 +86,23 @@ class Encoder:
     weights : PreparedWeights
         From `weights_of`, on the device where the encoder shall run.
     options : BiLmOptions
+    records_steps : bool, default=False
+        Whether a GPU records steps, which pays from the second batch on.
     """
 
-    def __init__(self, weights: PreparedWeights, options: BiLmOptions) -> None:
+    def __init__(
+        self,
+        weights: PreparedWeights,
+        options: BiLmOptions,
+        *,
+        records_steps: bool = False,
+    ) -> None:
         self.options = options
         with torch.inference_mode():
             self._token_vectors = TokenVectors(weights.part("tokens"), options)
             self.device = self._token_vectors.device
-            record = record_on_gpu if self.device.type == "cuda" else None
+            on_gpu = self.device.type == "cuda"
+            record = CudaGraphs(self.device) if on_gpu and records_steps else None
             self._cells = {
                 direction: [
                     PreparedLayer(

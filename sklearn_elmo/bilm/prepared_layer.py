@@ -124,7 +124,7 @@ class PreparedLayer:
         """
         if self._recorder is None:
             return self._run(inputs, indexes, state, active_rows)
-        with self._recorder.lock:
+        with self._recorder.turn(self._device):
             return self._run(inputs, indexes, state, active_rows)
 
     def _run(

@@ -1,7 +1,6 @@
 """A model's numbers in the form in which an encoder reads them."""
 
 from dataclasses import dataclass, field
-from typing import Self
 
 from torch import Tensor
 
@@ -16,7 +15,7 @@ from sklearn_elmo.bilm.products import (
 __all__ = ["PreparedWeights"]
 
 
-@dataclass(frozen=True)
+@dataclass
 class PreparedWeights:
     """Named factors of products, and named tensors beside them.
 
@@ -61,7 +60,7 @@ class PreparedWeights:
         """Return a function for ``activation(x @ weight.T + bias)``."""
         return self.factors[name].product(self.tensors.get(name), activation)
 
-    def include(self, name: str, part: Self) -> None:
+    def include(self, name: str, part: "PreparedWeights") -> None:
         """Take over another's weights as ``name/...``."""
         self.factors.update({f"{name}/{k}": v for k, v in part.factors.items()})
         self.tensors.update({f"{name}/{k}": v for k, v in part.tensors.items()})

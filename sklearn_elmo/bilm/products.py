@@ -3,8 +3,9 @@
 On CPUs two libraries inside PyTorch offer the same float32 product: MKL, which
 ``torch.nn.functional.linear`` calls and which is slow on processors that are not
 Intel's, and oneDNN, whose weights have to be packed first. Which one is faster is
-measured once a process. oneDNN's operators are private to PyTorch: they are tried
-against plain arithmetic before use, and everything works without them.
+measured once a process, unless the weights come from a file. oneDNN's operators are
+private to PyTorch: they are tried against plain arithmetic before use, and everything
+works without them.
 """
 
 import functools
@@ -34,7 +35,7 @@ Activation = Literal["none", "sigmoid"]
 
 _ROWS_TO_PACK_FOR = 64  # packing hardly depends on it, unless it is 1
 _TRIAL_SHAPE = (128, 256, 1024)  # rows, inputs, outputs: a millisecond
-_N_TRIALS = 5
+_N_TRIALS = 9
 
 
 class PreparedWeight(NamedTuple):

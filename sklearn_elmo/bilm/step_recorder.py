@@ -5,15 +5,16 @@ computing them, unless the step has many rows or wide cells. A recording is laun
 one, but for a fixed number of rows; so there is one for each power of two.
 """
 
+import contextlib
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-__all__ = ["Record", "RowState", "Stage", "StepRecorder", "record_on_gpu"]
+__all__ = ["CudaGraphs", "Record", "RowState", "Stage", "StepRecorder"]
 
 logger = logging.getLogger(__name__)
 
@@ -96,24 +97,34 @@ class StepRecorder:
         operations_per_row: float,
         record: Record,
     ) -> None:
-        self._take_step, self._make_memory, self._record = (
-            take_step,
-            make_memory,
-            record,
-        )
+        self._take_step, self._make_memory = take_step, make_memory
+        self._record = record
         self._most_rows = int(_MOST_OPERATIONS / operations_per_row)
-        self._stages: dict[int, Stage | None] = {}
-        # Held while a window is read: the stages' memory belongs to one reader.
-        self.lock = threading.Lock()
+        self._stages: dict[tuple[int, str], Stage | None] = {}
+        # The stages' memory belongs to one reader at a time.
+        self._lock = threading.Lock()
+        self._last_turn: torch.cuda.Event | None = None
+
+    @contextlib.contextmanager
+    def turn(self, device: torch.device) -> Iterator[None]:
+        """Keep other threads from the stages, and their work on a GPU behind ours."""
+        with self._lock:
+            if self._last_turn is not None:
+                self._last_turn.wait()
+            yield
+            if device.type == "cuda":
+                self._last_turn = torch.cuda.current_stream(device).record_event()
 
     def stage(self, n_rows: int) -> Stage | None:
         """Return the recording for a number of rows, or None if there is none."""
         if n_rows > self._most_rows:
             return None
         n_rows = max(_LEAST_ROWS, 1 << (n_rows - 1).bit_length())
-        if n_rows not in self._stages:
-            self._stages[n_rows] = self._make_stage(n_rows)
-        return self._stages[n_rows]
+        # Whether products are TF32 is recorded, too.
+        key = (n_rows, torch.get_float32_matmul_precision())
+        if key not in self._stages:
+            self._stages[key] = self._make_stage(n_rows)
+        return self._stages[key]
 
     def _make_stage(self, n_rows: int) -> Stage | None:
         inputs, state = self._make_memory(n_rows)
@@ -132,9 +143,9 @@ class StepRecorder:
     ) -> bool:
         """Compare a replay with a step that is not recorded."""
         expected_inputs, expected = self._make_memory(len(inputs))
-        expected_inputs.uniform_(-1.0, 1.0)
-        expected.h.uniform_(-1.0, 1.0)
-        expected.doubled_cell.uniform_(-1.0, 1.0)
+        generator = torch.Generator(inputs.device).manual_seed(0)  # not the user's
+        for tensor in (expected_inputs, expected.h, expected.doubled_cell):
+            tensor.uniform_(-1.0, 1.0, generator=generator)
         inputs.copy_(expected_inputs)
         state.take_over(expected)
         replay()
@@ -148,15 +159,31 @@ class StepRecorder:
         )
 
 
-def record_on_gpu(take_step: Callable[[], object]) -> Callable[[], object]:
-    """Capture a CUDA graph, after some steps that warm up what it calls."""
-    beside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-    beside.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(beside):
-        for _ in range(3):
-            take_step()
-    torch.cuda.current_stream().wait_stream(beside)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        take_step()
-    return graph.replay
+class CudaGraphs:
+    """Records steps as CUDA graphs.
+
+    Parameters
+    ----------
+    device : torch.device
+    """
+
+    # One graph is captured at a time, also on other devices.
+    _lock = threading.Lock()
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+
+    def __call__(self, take_step: Callable[[], object]) -> Callable[[], object]:
+        """Capture a graph, after some steps that warm up what it calls."""
+        with self._lock, torch.cuda.device(self._device):
+            beside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+            beside.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(beside):
+                for _ in range(3):
+                    take_step()
+            torch.cuda.current_stream().wait_stream(beside)
+            graph = torch.cuda.CUDAGraph()
+            # Else whatever another thread does with a GPU breaks the capture.
+            with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+                take_step()
+        return graph.replay

@@ -21,6 +21,7 @@ Shapes other than the default get random weights: speed does not depend on them.
 """
 
 import argparse
+import os
 import sys
 import tempfile
 import time
@@ -226,9 +227,10 @@ def on_device(shape: str, model: str, texts: list[str], device: str) -> None:
 
     rates = {name: tokens_a_second(name) for name in ("float32", "bfloat16")}
     if device.startswith("cuda"):
-        torch.backends.cuda.matmul.allow_tf32 = True
+        torch.set_float32_matmul_precision("high")
         rates["float32, TF32"] = tokens_a_second("float32")
-        torch.backends.cuda.matmul.allow_tf32 = False
+        torch.set_float32_matmul_precision("highest")
+        torch.backends.cudnn.allow_tf32 = False  # nor for what follows
     seconds = best({"it": lambda: embed_sentences(bilm, few)}, 2)["it"]
     rates["AllenNLP's order"] = sum(map(len, few)) / seconds
     rates["nn.LSTM"] = lstm_rate(bilm.options, few, device)
@@ -341,6 +343,7 @@ def main() -> None:
         "device": lambda shape, model: on_device(shape, model, texts, device),
     }
     with tempfile.TemporaryDirectory() as scratch:
+        os.environ["SKLEARN_ELMO_HOME"] = scratch  # for the prepared weights
         made = {shape: model_of_shape(shape, Path(scratch)) for shape in options.shapes}
         for section in options.sections:
             print(f"\n{headers.get(section, section)}", flush=True)

@@ -10,6 +10,7 @@ Shapes other than the default get random weights.
 """
 
 import argparse
+import os
 import subprocess
 import sys
 import tempfile
@@ -104,6 +105,7 @@ def main() -> None:
         "| shape | first row | one, bare | one | all, bare | all | model: all / one |"
     )
     with tempfile.TemporaryDirectory() as scratch:
+        os.environ["SKLEARN_ELMO_HOME"] = scratch  # for the prepared weights
         tiny = tiny_model(Path(scratch) / "tiny")
         for shape in options.shapes:
             model = model_of_shape(shape, Path(scratch))

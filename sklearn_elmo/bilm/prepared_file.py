@@ -4,11 +4,15 @@ Pages of a mapped file are in memory once, however many processes read them. The
 HDF5 with contiguous data sets, so that each weight is a range of its bytes.
 """
 
+import hashlib
+import json
 import zlib
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -16,13 +20,16 @@ from sklearn_elmo.bilm import packed_memory
 from sklearn_elmo.bilm.prepared_weights import PreparedWeights
 from sklearn_elmo.bilm.products import PreparedWeight
 from sklearn_elmo.errors import ModelFileError
-from sklearn_elmo.outputs import replacing
+from sklearn_elmo.outputs import new_hdf5
 
 __all__ = ["can_be_mapped", "map_weights", "save_weights"]
 
 # Where numbers begin changes which instructions take them, and so the rounding.
 _ALIGNMENT = 64
+_CHECKSUM = "sha256"
 _DTYPES = {str(dtype): dtype for dtype in (torch.float32, torch.bfloat16, torch.int8)}
+
+ByteArray = npt.NDArray[np.uint8]
 
 
 def can_be_mapped(weights: PreparedWeights) -> bool:
@@ -43,18 +50,16 @@ def save_weights(path: Path, weights: PreparedWeights) -> None:
     OSError
         It cannot be written.
     """
-    with (
-        replacing(path) as temporary,
-        h5py.File(
-            temporary, "w", alignment_threshold=1, alignment_interval=_ALIGNMENT
-        ) as file,
-    ):
+    aligned = {"alignment_threshold": 1, "alignment_interval": _ALIGNMENT}
+    with new_hdf5(path, **aligned) as (file, check):
         for name, factor in weights.factors.items():
             for number, tensor in enumerate(factor.tensors):
                 place = f"factors/{name}/{number}"
                 _write(file, place, tensor).attrs["form"] = factor.form
         for name, tensor in weights.tensors.items():
             _write(file, f"tensors/{name}", tensor)
+        check()
+        file.attrs[_CHECKSUM] = _checksum(file)
 
 
 def map_weights(path: Path) -> PreparedWeights:
@@ -71,9 +76,12 @@ def map_weights(path: Path) -> PreparedWeights:
     """
     weights = PreparedWeights()
     with h5py.File(path, "r") as file:
-        # Copied when written to, which nobody does; PyTorch wants it to be possible.
+        # Written to a copy if at all: nobody does, but PyTorch asks for the right. If
+        # the file was replaced since it was opened, the numbers fail their checks.
         memory = np.memmap(path, dtype=np.uint8, mode="c")
         try:
+            # First of all: the descriptions of packed weights go to native code.
+            _check(_checksum(file) == file.attrs[_CHECKSUM], "its descriptions")
             for place, dataset in _datasets(file):
                 kind, _, name = place.partition("/")
                 tensor = _map(dataset, memory)
@@ -85,7 +93,7 @@ def map_weights(path: Path) -> PreparedWeights:
                 weights.factors[name] = PreparedWeight(
                     str(dataset.attrs["form"]), (*earlier.tensors, tensor)
                 )
-        except (KeyError, RuntimeError, ValueError) as error:
+        except (KeyError, RuntimeError, TypeError, ValueError) as error:
             message = f"The prepared weights in {str(path)!r} cannot be used: {error}"
             raise ModelFileError(message) from error
     return weights
@@ -106,6 +114,19 @@ def _write(file: h5py.File, place: str, tensor: Tensor) -> h5py.Dataset:
     return dataset
 
 
+def _checksum(file: h5py.File) -> str:
+    """Return a checksum of all that is said of the data sets, theirs included."""
+    said = [
+        (place, [(key, _plain(value)) for key, value in sorted(dataset.attrs.items())])
+        for place, dataset in _datasets(file)
+    ]
+    return hashlib.sha256(json.dumps(said).encode()).hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
+
+
 def _datasets(file: h5py.File) -> list[tuple[str, h5py.Dataset]]:
     found: list[tuple[str, h5py.Dataset]] = []
 
@@ -117,17 +138,19 @@ def _datasets(file: h5py.File) -> list[tuple[str, h5py.Dataset]]:
     return found
 
 
-def _map(
-    dataset: h5py.Dataset, memory: "np.memmap[tuple[int], np.dtype[np.uint8]]"
-) -> Tensor:
+def _map(dataset: h5py.Dataset, memory: ByteArray) -> Tensor:
     start = dataset.id.get_offset()
     part = memory[start : start + dataset.size]
-    if zlib.crc32(part.data) != dataset.attrs["crc32"]:
-        message = f"{dataset.name} is damaged."
-        raise ValueError(message)
+    _check(zlib.crc32(part.data) == dataset.attrs["crc32"], dataset.name)
     dtype = _DTYPES[dataset.attrs["dtype"]]
     shape = tuple(int(n) for n in dataset.attrs["shape"])
     if "packed" in dataset.attrs:
         description = dataset.attrs["packed"].tobytes()
         return packed_memory.packed_tensor(part, description, shape, dtype)
     return torch.from_numpy(part).view(dtype).view(shape)
+
+
+def _check(is_sound: bool, what: str) -> None:
+    if not is_sound:
+        message = f"{what} is not what was written."
+        raise ValueError(message)
