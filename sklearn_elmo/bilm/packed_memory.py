@@ -19,6 +19,11 @@ from sklearn_elmo.bilm.products import prepare_weight
 
 __all__ = ["packed_bytes", "packed_tensor", "works"]
 
+# A prototype of our own: those of `ctypes.pythonapi` are everybody's.
+_new_capsule = ctypes.PYFUNCTYPE(
+    ctypes.py_object, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p
+)(("PyCapsule_New", ctypes.pythonapi))
+
 ByteArray = npt.NDArray[np.uint8]
 
 _LIBRARIES = {"linux": "libtorch_cpu.so", "darwin": "libtorch_cpu.dylib"}
@@ -84,13 +89,10 @@ def packed_tensor(
     if failed or not handle.value:
         message = "PyTorch makes no packed tensor over given memory."
         raise RuntimeError(message)
-    new_capsule = ctypes.pythonapi.PyCapsule_New
-    new_capsule.restype = ctypes.py_object
-    new_capsule.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p]
     # Its sister for one tensor copies the reference and leaves the first one behind.
     packed: Tensor
     (packed,) = torch._C._aoti.alloc_tensors_by_stealing_from_void_ptrs(
-        [new_capsule(handle.value, None, None)]
+        [_new_capsule(handle.value, None, None)]
     )
     packed.memory = memory  # type: ignore[attr-defined]  # it does not own it
     return packed
