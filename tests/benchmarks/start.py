@@ -119,7 +119,8 @@ def main() -> None:
             ratio = (together - all_bare) / (one - bare)
             print(
                 f"| {shape} | {seconds[0]:.2f} s | {seconds[1]:.2f} s | "
-                f"{bare:.0f} | {one:.0f} | {all_bare:.0f} | {together:.0f} | {ratio:.2f} |",
+                f"{bare:.0f} | {one:.0f} | {all_bare:.0f} | {together:.0f} | "
+                f"{ratio:.2f} |",
                 flush=True,
             )
 
