@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from sklearn_elmo.bilm.characters import BEGIN_SENTENCE, END_SENTENCE
-from sklearn_elmo.bilm.lstm import Direction
+from sklearn_elmo.bilm.lstm import DIRECTIONS, Direction
 from sklearn_elmo.bilm.model import BiLm
 from sklearn_elmo.bilm.options import BiLmOptions
 from sklearn_elmo.bilm.prepared_layer import PreparedLayer
@@ -33,8 +33,6 @@ from sklearn_elmo.bilm.token_vectors import TokenVectors
 __all__ = ["Encoder", "StartState", "Window"]
 
 StartState = Literal["zero", "warm"]
-
-_DIRECTIONS: tuple[Direction, ...] = ("forward", "backward")
 
 _TOKENS_PER_PART = 512
 
@@ -110,7 +108,7 @@ class Encoder:
                     )
                     for number in range(options.n_layers)
                 ]
-                for direction in _DIRECTIONS
+                for direction in DIRECTIONS
             }
         self._start_lock = threading.Lock()
         self._starts: dict[tuple[Direction, StartState, int], list[RowState]] = {}
@@ -133,7 +131,7 @@ class Encoder:
         weights = PreparedWeights()
         with torch.inference_mode():
             weights.include("tokens", TokenVectors.weights_of(model._token_embedder))
-            for direction in _DIRECTIONS:
+            for direction in DIRECTIONS:
                 for number, layer in enumerate(model._elmo_lstm.layers(direction)):
                     # Above the first layer no two inputs are alike.
                     of_layer = PreparedLayer.weights_of(

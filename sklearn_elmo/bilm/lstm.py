@@ -10,9 +10,10 @@ from torch import Tensor, nn
 
 from sklearn_elmo.bilm.options import BiLmOptions
 
-__all__ = ["BiLstm", "Direction", "LstmLayer", "LstmState"]
+__all__ = ["DIRECTIONS", "BiLstm", "Direction", "LstmLayer", "LstmState"]
 
 Direction = Literal["forward", "backward"]
+DIRECTIONS: tuple[Direction, ...] = ("forward", "backward")
 LstmState = tuple[Tensor, Tensor]
 """Projected output h, ``(B, P)``, and cell c, ``(B, C)``."""
 
@@ -137,8 +138,7 @@ class BiLstm(nn.Module):
     def __init__(self, options: BiLmOptions, *, has_projection: bool = True) -> None:
         super().__init__()
         self.options = options
-        directions: tuple[Direction, ...] = ("forward", "backward")
-        for direction in directions:
+        for direction in DIRECTIONS:
             for index in range(options.n_layers):
                 layer = LstmLayer(options, has_projection=has_projection)
                 self.add_module(f"{direction}_layer_{index}", layer)
@@ -230,8 +230,7 @@ class BiLstm(nn.Module):
 
         halves: list[list[Tensor]] = []
         half_states: list[list[LstmState]] = []
-        directions: tuple[Direction, ...] = ("forward", "backward")
-        for half, direction in enumerate(directions):
+        for half, direction in enumerate(DIRECTIONS):
             read = sorted_inputs
             if direction == "backward":
                 read = sorted_inputs[rows, reversed_positions]

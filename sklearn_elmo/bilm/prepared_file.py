@@ -19,6 +19,7 @@ from torch import Tensor
 from sklearn_elmo.bilm import packed_memory
 from sklearn_elmo.bilm.prepared_weights import PreparedWeights
 from sklearn_elmo.bilm.products import PreparedWeight
+from sklearn_elmo.bilm.weights import dataset_names
 from sklearn_elmo.errors import ModelFileError
 from sklearn_elmo.outputs import new_hdf5
 
@@ -82,7 +83,8 @@ def map_weights(path: Path) -> PreparedWeights:
         try:
             # First of all: the descriptions of packed weights go to native code.
             _check(_checksum(file) == file.attrs[_CHECKSUM], "its descriptions")
-            for place, dataset in _datasets(file):
+            for place in dataset_names(file):
+                dataset = file[place]
                 kind, _, name = place.partition("/")
                 tensor = _map(dataset, memory)
                 if kind == "tensors":
@@ -117,25 +119,17 @@ def _write(file: h5py.File, place: str, tensor: Tensor) -> h5py.Dataset:
 def _checksum(file: h5py.File) -> str:
     """Return a checksum of all that is said of the data sets, theirs included."""
     said = [
-        (place, [(key, _plain(value)) for key, value in sorted(dataset.attrs.items())])
-        for place, dataset in _datasets(file)
+        (
+            place,
+            [(key, _plain(value)) for key, value in sorted(file[place].attrs.items())],
+        )
+        for place in dataset_names(file)
     ]
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()
 
 
 def _plain(value: Any) -> Any:
     return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
-
-
-def _datasets(file: h5py.File) -> list[tuple[str, h5py.Dataset]]:
-    found: list[tuple[str, h5py.Dataset]] = []
-
-    def collect(name: str, item: h5py.Group | h5py.Dataset) -> None:
-        if isinstance(item, h5py.Dataset):
-            found.append((name, item))
-
-    file.visititems(collect)
-    return found
 
 
 def _map(dataset: h5py.Dataset, memory: ByteArray) -> Tensor:

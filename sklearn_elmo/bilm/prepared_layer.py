@@ -1,6 +1,7 @@
 """One LSTM layer of one direction, made ready to read and not to learn."""
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from itertools import groupby
 
 import torch
@@ -122,33 +123,23 @@ class PreparedLayer:
         Tensor
             *Shape:* ``(n_tokens, P)``.
         """
-        if self._recorder is None:
-            return self._run(inputs, indexes, state, active_rows)
-        with self._recorder.turn(self._device):
-            return self._run(inputs, indexes, state, active_rows)
-
-    def _run(
-        self,
-        inputs: Tensor,
-        indexes: Tensor,
-        state: RowState,
-        active_rows: list[int],
-    ) -> Tensor:
         outputs = inputs.new_empty(len(indexes), self._output_dim)
         if self._project_types is not None:
             inputs = self._project_types(inputs)
+        recorder = self._recorder
         start = 0
-        for stage, rows_of_steps in self._stages(state, active_rows):
-            for n_active in rows_of_steps:
-                rows = slice(start, start + n_active)
-                now = stage.inputs[:n_active]
-                if self._project_types is None:
-                    now[:, : inputs.shape[1]] = inputs[rows]
-                else:
-                    torch.index_select(inputs, 0, indexes[rows], out=now)
-                stage.take_step(n_active)
-                outputs[rows] = stage.state.h[:n_active]
-                start += n_active
+        with recorder.turn(self._device) if recorder else nullcontext():
+            for stage, rows_of_steps in self._stages(state, active_rows):
+                for n_active in rows_of_steps:
+                    rows = slice(start, start + n_active)
+                    now = stage.inputs[:n_active]
+                    if self._project_types is None:
+                        now[:, : inputs.shape[1]] = inputs[rows]
+                    else:
+                        torch.index_select(inputs, 0, indexes[rows], out=now)
+                    stage.take_step(n_active)
+                    outputs[rows] = stage.state.h[:n_active]
+                    start += n_active
         return outputs
 
     def _stages(

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from sklearn_elmo.bilm.encoder import Encoder, StartState, Window
-from sklearn_elmo.bilm.lstm import Direction
+from sklearn_elmo.bilm.lstm import DIRECTIONS, Direction
 from sklearn_elmo.bilm.threads import n_workers, run_side_by_side
 
 __all__ = ["reduce_texts", "token_layers"]
@@ -24,7 +24,6 @@ logger = logging.getLogger(__name__)
 
 FloatArray = npt.NDArray[np.float32]
 
-_DIRECTIONS: tuple[Direction, ...] = ("forward", "backward")
 # Which end of the text is read first, and so which reduction a first step belongs to.
 _ENDS: dict[Direction, tuple[str, str]] = {
     "forward": ("first", "last"),
@@ -76,7 +75,7 @@ def reduce_texts(
     reduced = {name: np.empty(halves, dtype=np.float32) for name in reductions}
 
     def read(batch: slice, half: int, window_tokens: int) -> None:
-        direction, part = _DIRECTIONS[half], texts[batch]
+        direction, part = DIRECTIONS[half], texts[batch]
         reducers = {
             layer: _Reducer(part, width, direction, reductions, encoder.device)
             for layer in layers
@@ -142,7 +141,7 @@ def token_layers(
     flat = np.empty((int(lengths.sum()), len(layers), 2, width), dtype=np.float32)
 
     def read(batch: slice, half: int, window_tokens: int) -> None:
-        direction = _DIRECTIONS[half]
+        direction = DIRECTIONS[half]
         for window in encoder.windows(
             texts[batch],
             direction,

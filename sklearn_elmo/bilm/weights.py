@@ -22,7 +22,13 @@ from sklearn_elmo.outputs import replacing
 if TYPE_CHECKING:
     import h5py
 
-__all__ = ["ModelFiles", "read_model", "read_options", "write_model"]
+__all__ = [
+    "ModelFiles",
+    "dataset_names",
+    "read_model",
+    "read_options",
+    "write_model",
+]
 
 FloatArray = npt.NDArray[np.float32]
 # Attribute with a sha256 over all data sets, in files that we wrote. HDF5's own
@@ -173,7 +179,7 @@ def _read_arrays(options: BiLmOptions, file: OpenFile) -> dict[str, FloatArray]:
 
     try:
         with h5py.File(file.stream, "r") as hdf5:
-            names = _dataset_names(hdf5)
+            names = dataset_names(hdf5)
             _check_names(options, names, file.name)
             shapes = WeightLayout.of(options, names).shapes()
             for name, shape in shapes.items():
@@ -194,7 +200,8 @@ def _read_arrays(options: BiLmOptions, file: OpenFile) -> dict[str, FloatArray]:
         raise ModelFileError(message) from error
 
 
-def _dataset_names(hdf5: "h5py.File") -> list[str]:
+def dataset_names(hdf5: "h5py.File") -> list[str]:
+    """Return the full names of all data sets of a file."""
     import h5py
 
     names: list[str] = []

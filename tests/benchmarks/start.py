@@ -17,9 +17,10 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
-from random_weights import model_of_shape, write_random_model
+from random_weights import model_of_shape
 
-from sklearn_elmo.bilm.options import BiLmOptions
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from reference_numpy import make_model
 
 CHILD = """
 import sys, time
@@ -74,24 +75,6 @@ def seconds_to_first_row(model: str) -> float:
         return worker.wait()
 
 
-def tiny_model(folder: Path) -> str:
-    options = BiLmOptions(
-        char_dim=4,
-        filters=((1, 4),),
-        n_highway=1,
-        activation="relu",
-        max_characters=50,
-        n_characters=262,
-        n_layers=2,
-        cell_dim=8,
-        projection_dim=4,
-        cell_clip=3.0,
-        proj_clip=3.0,
-        use_skip_connections=True,
-    )
-    return write_random_model(options, folder)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     shapes = ["default", "small", "original"]
@@ -107,7 +90,7 @@ def main() -> None:
     )
     with tempfile.TemporaryDirectory() as scratch:
         os.environ["SKLEARN_ELMO_HOME"] = scratch  # for the prepared weights
-        tiny = tiny_model(Path(scratch) / "tiny")
+        tiny = str(make_model(Path(scratch) / "tiny"))
         for shape in options.shapes:
             model = model_of_shape(shape, Path(scratch))
             seconds = [
