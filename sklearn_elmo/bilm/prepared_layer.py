@@ -10,7 +10,7 @@ from torch import Tensor
 from sklearn_elmo.bilm.lstm import LstmLayer
 from sklearn_elmo.bilm.options import BiLmOptions
 from sklearn_elmo.bilm.prepared_weights import PreparedWeights
-from sklearn_elmo.bilm.products import Precision, Product
+from sklearn_elmo.bilm.products import Precision
 from sklearn_elmo.bilm.step_recorder import Record, RowState, Stage, StepRecorder
 
 __all__ = ["PreparedLayer"]
@@ -43,11 +43,11 @@ class PreparedLayer:
         self._bound = options.proj_clip
         self._device = weights.factors["gates"].tensors[0].device
         self._open_gates = weights.product("gates", "sigmoid")
-        self._project_types = _product_if_any(weights, "types")
+        self._project_types = weights.product_if_any("types")
         self._input_width = (
             2 * self._output_dim if self._project_types is None else 4 * self._cell_dim
         )
-        self._project_output = _product_if_any(weights, "output")
+        self._project_output = weights.product_if_any("output")
         self._recorder = record and StepRecorder(
             self._take_step,
             self._make_memory,
@@ -196,7 +196,3 @@ class PreparedLayer:
         if self._bound is not None:
             output.clamp_(-self._bound, self._bound)
         state.h.copy_(output)
-
-
-def _product_if_any(weights: PreparedWeights, name: str) -> Product | None:
-    return weights.product(name) if name in weights.factors else None

@@ -60,6 +60,10 @@ class PreparedWeights:
         """Return a function for ``activation(x @ weight.T + bias)``."""
         return self.factors[name].product(self.tensors.get(name), activation)
 
+    def product_if_any(self, name: str) -> Product | None:
+        """Return the same, or None if there is no such factor."""
+        return self.product(name) if name in self.factors else None
+
     def include(self, name: str, part: "PreparedWeights") -> None:
         """Take over another's weights as ``name/...``."""
         self.factors.update({f"{name}/{k}": v for k, v in part.factors.items()})

@@ -52,10 +52,7 @@ class TokenVectors:
     def weights_of(embedder: CharacterCnn) -> PreparedWeights:
         """Return what is needed, in float32."""
         weights = PreparedWeights()
-        # A copy, since the parameter may be trained on.
-        weights.tensors["characters"] = (
-            embedder._char_embedding_weights.detach().clone()
-        )
+        weights.tensors["characters"] = embedder._char_embedding_weights.detach()
         bank = filter_bank([c.weight for c in embedder.convolutions])
         biases = [c.bias for c in embedder.convolutions if c.bias is not None]
         weights.add("filters", bank.transpose(1, 2).flatten(1), None, "float32")
@@ -130,9 +127,7 @@ class _PreparedCnn:
         self._highways = [
             weights.product(f"highway_{number}") for number in range(options.n_highway)
         ]
-        self._project = (
-            weights.product("projection") if "projection" in weights.factors else None
-        )
+        self._project = weights.product_if_any("projection")
         self._widest = max(width for width, _ in options.filters)
         # A character behind the last one.
         self._with_blank = torch.cat(
