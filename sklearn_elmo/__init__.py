@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sklearn_elmo import models
+    from sklearn_elmo.allennlp.elmo import Elmo
     from sklearn_elmo.allennlp.embedder import ElmoEmbedder
     from sklearn_elmo.allennlp.indexers import batch_to_ids
-    from sklearn_elmo.allennlp.module import Elmo
     from sklearn_elmo.allennlp.scalar_mix import ScalarMix
     from sklearn_elmo.allennlp.token_embedder import ElmoTokenEmbedder
     from sklearn_elmo.pretraining.pretrainer import ElmoPretrainer
@@ -37,7 +37,7 @@ __all__ = [
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Elmo": "sklearn_elmo.allennlp.module",
+    "Elmo": "sklearn_elmo.allennlp.elmo",
     "ElmoEmbedder": "sklearn_elmo.allennlp.embedder",
     "ElmoPretrainer": "sklearn_elmo.pretraining.pretrainer",
     "ElmoTokenEmbedder": "sklearn_elmo.allennlp.token_embedder",

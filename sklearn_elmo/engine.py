@@ -12,8 +12,8 @@ from sklearn_elmo.pooling import WEIGHTED_SUM
 from sklearn_elmo.store import EmbeddingStore, text_key
 
 if TYPE_CHECKING:
-    from sklearn_elmo.bilm.encoder import Encoder, StartState
-    from sklearn_elmo.bilm.products import Precision
+    from sklearn_elmo.inference.encoder import Encoder, StartState
+    from sklearn_elmo.inference.linear import Precision
 
 __all__ = ["NUMERICS_VERSION", "Reader"]
 
@@ -83,7 +83,7 @@ class Reader:
         layers : sequence of int
             Layers wanted, from 0 to L.
         reductions : sequence of str
-            As `sklearn_elmo.bilm.reductions.reduce_texts` takes them.
+            As `sklearn_elmo.inference.reductions.reduce_texts` takes them.
         advance : callable
             Told how many texts have been read since it was called last.
         token_weights : sequence of sequences of float, optional
@@ -195,7 +195,7 @@ class Reader:
         advance: Callable[[int], object],
         token_weights: Sequence[Sequence[float]] | None = None,
     ) -> dict[str, FloatArray]:
-        from sklearn_elmo.bilm.reductions import reduce_texts
+        from sklearn_elmo.inference.reductions import reduce_texts
 
         if token_weights is not None:
             reductions = [*reductions, WEIGHTED_SUM]
@@ -222,7 +222,7 @@ class Reader:
         layers: Sequence[int],
         advance: Callable[[int], object],
     ) -> list[FloatArray]:
-        from sklearn_elmo.bilm.reductions import token_layers
+        from sklearn_elmo.inference.reductions import token_layers
 
         order = _longest_first(texts)
         vectors = token_layers(

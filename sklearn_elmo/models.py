@@ -24,10 +24,10 @@ from sklearn_elmo.errors import (
 )
 
 if TYPE_CHECKING:
-    from sklearn_elmo.bilm.encoder import Encoder
     from sklearn_elmo.bilm.model import BiLm
-    from sklearn_elmo.bilm.prepared_weights import PreparedWeights
-    from sklearn_elmo.bilm.products import Precision
+    from sklearn_elmo.inference.encoder import Encoder
+    from sklearn_elmo.inference.linear import Precision
+    from sklearn_elmo.inference.weights import PreparedWeights
 
 __all__ = [
     "DEFAULT_MODEL",
@@ -175,8 +175,8 @@ class LoadedModel:
             As `resolve_device` returns it.
         precision : {"float32", "bfloat16", "int8"}
         """
-        from sklearn_elmo.bilm.encoder import Encoder
-        from sklearn_elmo.bilm.threads import run_on_one_core
+        from sklearn_elmo.inference.encoder import Encoder
+        from sklearn_elmo.parallel import run_on_one_core
 
         with self._lock:
             key = (device, precision)
@@ -192,29 +192,18 @@ class LoadedModel:
             return self._encoders[key]
 
     def _weights(self, device: str, precision: "Precision") -> "PreparedWeights":
-        """Return what the encoder needs; on the CPU shared with other processes."""
-        from sklearn_elmo.bilm.encoder import Encoder
         from sklearn_elmo.bilm.model import BiLm
-        from sklearn_elmo.bilm.shared_weights import shared_weights
+        from sklearn_elmo.inference.encoder import Encoder
 
-        def make() -> "PreparedWeights":
-            files = self._files or read_model(self._location)
-            if files.digest != self.digest:
-                message = (
-                    f"The files of the model {self.source!r} have changed since "
-                    "they were first read. Fit again."
-                )
-                raise ModelMismatchError(message)
-            model = BiLm.from_arrays(files.options, files.arrays).eval()
-            return Encoder.weights_of(model.to(device), precision)
-
-        if device != "cpu":
-            return make()
-        try:
-            home = downloads.home_folder()
-        except RuntimeError:  # a user without a home
-            return make()
-        return shared_weights(home / "prepared", self.digest, precision, make)
+        files = self._files or read_model(self._location)
+        if files.digest != self.digest:
+            message = (
+                f"The files of the model {self.source!r} have changed since they were "
+                "first read. Fit again."
+            )
+            raise ModelMismatchError(message)
+        model = BiLm.from_arrays(files.options, files.arrays).eval()
+        return Encoder.weights_of(model.to(device), precision)
 
 
 _models: OrderedDict[object, LoadedModel] = OrderedDict()

@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_elmo.base import ElmoEstimator, Setup, feature_names
 from sklearn_elmo.errors import InvalidParameterError
-from sklearn_elmo.layer_weights import (
+from sklearn_elmo.learned_mix import (
     LayerWeights,
     check_labels,
     learn_layer_weights,

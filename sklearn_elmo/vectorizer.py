@@ -9,7 +9,7 @@ import numpy.typing as npt
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_elmo.base import ElmoEstimator, Idf, Setup, feature_names
-from sklearn_elmo.layer_weights import check_labels, learn_layer_weights
+from sklearn_elmo.learned_mix import check_labels, learn_layer_weights
 from sklearn_elmo.parameters import pooling_names
 from sklearn_elmo.pooling import (
     WEIGHTED_SUM,

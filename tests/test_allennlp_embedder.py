@@ -338,7 +338,7 @@ def test_output_has_the_rights_of_any_new_file(
 def test_long_input_is_not_kept_in_memory(tiny_model: Path, tmp_path: Path) -> None:
     """A generator of lines is read once; what is pending is one batch."""
     lines = (f"line {number}" for number in range(300))
-    from sklearn_elmo.allennlp.files import write_vectors
+    from sklearn_elmo.allennlp.hdf5_output import write_vectors
 
     embedder = make_embedder(tiny_model)
     write_vectors(

@@ -16,12 +16,12 @@ PACKAGE = Path(__file__).parents[1] / "sklearn_elmo"
 # From the ground up. A part may import from lower levels only, and from itself.
 LEVELS = [
     ["errors"],
-    ["outputs"],
+    ["atomic_files", "parallel"],
     ["bilm", "text", "downloads", "pooling"],
-    ["store"],
+    ["inference", "store"],
     ["models"],
     ["engine"],
-    ["layer_weights", "parameters"],
+    ["learned_mix", "parameters"],
     ["base"],
     ["vectorizer", "token_vectorizer"],
     ["word_vectors"],
@@ -34,22 +34,25 @@ LEVEL_OF = {part: level for level, parts in enumerate(LEVELS) for part in parts}
 # Parts that may know less than their level allows.
 NARROWER = {
     "pooling": {"errors"},
-    "bilm": {"errors", "outputs"},
+    "bilm": {"errors", "atomic_files"},
+    "inference": {"bilm", "parallel"},
     "text": {"errors"},
     # For the tokens of a str to export; it knows texts by their tokens else.
     "store": {"errors", "text"},
-    "models": {"errors", "bilm", "downloads"},
-    "engine": {"errors", "bilm", "store", "models", "pooling"},
-    "layer_weights": {"errors"},
+    "models": {"errors", "bilm", "downloads", "inference", "parallel"},
+    "engine": {"errors", "inference", "store", "models", "pooling"},
+    "learned_mix": {"errors"},
 }
 
-TORCH_AT_THE_TOP = {"bilm", "pretraining", "allennlp"}
+TORCH_AT_THE_TOP = {"bilm", "inference", "parallel", "pretraining", "allennlp"}
 NO_TORCH_IN_BILM = {"options.py", "characters.py", "weights.py", "layout.py"}
 # Which of the libraries that cost something each lower part may use at all.
 HEAVY = {"torch", "sklearn", "pandas", "polars", "h5py", "scipy", "nltk"}
 MAY_USE = {
     "errors": set(),
-    "outputs": {"h5py"},
+    "atomic_files": {"h5py"},
+    "parallel": {"torch"},
+    "inference": {"torch"},
     "bilm": {"torch", "h5py"},
     "text": {"nltk"},
     "store": {"h5py"},

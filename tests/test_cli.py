@@ -14,13 +14,13 @@ from pathlib import Path
 import pytest
 
 from sklearn_elmo import cli
+from sklearn_elmo.atomic_files import replacing
 from sklearn_elmo.cli import main
 from sklearn_elmo.errors import (
     ModelFileError,
     OutputFileError,
     UnusedParameterWarning,
 )
-from sklearn_elmo.outputs import replacing
 
 PYTHON_M = [sys.executable, "-m", "sklearn_elmo"]
 

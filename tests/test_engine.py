@@ -11,9 +11,9 @@ import pytest
 from reference_numpy import ReferenceElmo
 
 from sklearn_elmo import ElmoTokenVectorizer, ElmoVectorizer
-from sklearn_elmo.bilm import encoder as encoder_module
-from sklearn_elmo.bilm.encoder import Encoder
 from sklearn_elmo.engine import Reader
+from sklearn_elmo.inference import encoder as encoder_module
+from sklearn_elmo.inference.encoder import Encoder
 from sklearn_elmo.models import open_model
 from sklearn_elmo.pooling import POOLINGS
 from sklearn_elmo.store import EmbeddingStore

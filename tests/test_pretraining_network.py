@@ -9,7 +9,7 @@ import torch
 from sklearn_elmo.bilm.characters import tokens_to_character_ids
 from sklearn_elmo.bilm.model import BiLm
 from sklearn_elmo.bilm.options import BiLmOptions
-from sklearn_elmo.pretraining import convolution, objective
+from sklearn_elmo.pretraining import char_cnn_autograd, objective
 from sklearn_elmo.pretraining.network import LanguageModel, States, initialize
 from sklearn_elmo.pretraining.objective import (
     full_softmax,
@@ -23,7 +23,7 @@ from sklearn_elmo.pretraining.settings import Budget, rate_at
 @pytest.fixture(autouse=True, params=[1, 2])
 def small_blocks(request, monkeypatch):
     """Have several blocks for one core, and for two of them."""
-    monkeypatch.setattr(convolution, "_WORDS_AT_ONCE", 2)
+    monkeypatch.setattr(char_cnn_autograd, "_WORDS_AT_ONCE", 2)
     monkeypatch.setattr(objective, "_ROWS_IN_CACHE", 3)
     before = torch.get_num_threads()
     torch.set_num_threads(request.param)

@@ -24,8 +24,8 @@ from sklearn_elmo.errors import (
 )
 from sklearn_elmo.models import load
 from sklearn_elmo.pretraining import checkpoint, trainer
+from sklearn_elmo.pretraining.distillation.teacher import TeacherTexts
 from sklearn_elmo.pretraining.pretrainer import ElmoPretrainer
-from sklearn_elmo.pretraining.teacher import TeacherTexts
 
 TINY = {
     "lstm": {

@@ -18,7 +18,7 @@ from sklearn_elmo.pretraining.corpus import (
     open_corpus,
     read_corpus,
 )
-from sklearn_elmo.pretraining.reading import iterate_documents, shuffled
+from sklearn_elmo.pretraining.documents import iterate_documents, shuffled
 from sklearn_elmo.pretraining.vocabulary import UNKNOWN, Vocabulary
 
 TEXT = "A cat .\nA dog .\n\nThe end .\n"

@@ -18,14 +18,21 @@ from sklearn_elmo.errors import (
     OutputFileError,
     StoreError,
 )
-from sklearn_elmo.store import EmbeddingStore, folder, text_key, trouble, upkeep, view
+from sklearn_elmo.store import (
+    EmbeddingStore,
+    cache_warnings,
+    folder,
+    maintenance,
+    text_key,
+    view,
+)
 from sklearn_elmo.vectorizer import ElmoVectorizer
 
 
 @pytest.fixture(autouse=True)
 def fresh_process(monkeypatch):
     """Forget what earlier tests have made this process know."""
-    monkeypatch.setattr(trouble, "_warned", set())
+    monkeypatch.setattr(cache_warnings, "_warned", set())
     view.forget_all()
 
 
@@ -272,7 +279,7 @@ def test_path_may_be_a_str_with_a_tilde(tmp_path, monkeypatch):
     assert len(segments_in(tmp_path / "store")) == 1
 
 
-# ------------------------------------------------------------------------------- upkeep
+# ------------------------------------------------------------------------ maintenance
 
 
 def test_folder_is_marked_as_a_cache(tmp_path):
@@ -378,7 +385,7 @@ def test_reader_survives_a_compaction_and_a_clearing(tmp_path):
 
 
 def test_big_request_is_cut_into_segments(tmp_path, monkeypatch):
-    monkeypatch.setattr(upkeep, "MAX_SEGMENT_BYTES", 4000)
+    monkeypatch.setattr(maintenance, "MAX_SEGMENT_BYTES", 4000)
     store = EmbeddingStore(tmp_path)
     request(store, range(200))
     assert len(segments_in(tmp_path)) > 5
@@ -386,7 +393,7 @@ def test_big_request_is_cut_into_segments(tmp_path, monkeypatch):
 
 
 def test_segments_are_read_side_by_side(tmp_path, monkeypatch):
-    monkeypatch.setattr(upkeep, "MAX_SEGMENT_BYTES", 4000)
+    monkeypatch.setattr(maintenance, "MAX_SEGMENT_BYTES", 4000)
     monkeypatch.setattr(folder, "_BYTES_FOR_THREADS", 0)
     store = EmbeddingStore(tmp_path)
     request(store, range(200))

@@ -4,14 +4,14 @@ import pytest
 from store_workers import recipe_of, request
 
 from sklearn_elmo.cli import main
-from sklearn_elmo.store import EmbeddingStore, trouble, view
+from sklearn_elmo.store import EmbeddingStore, cache_warnings, view
 from sklearn_elmo.vectorizer import ElmoVectorizer
 
 
 @pytest.fixture(autouse=True)
 def fresh_process(monkeypatch):
     """Forget what earlier tests have made this process know."""
-    monkeypatch.setattr(trouble, "_warned", set())
+    monkeypatch.setattr(cache_warnings, "_warned", set())
     view.forget_all()
 
 

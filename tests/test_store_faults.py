@@ -16,13 +16,13 @@ import pytest
 from store_workers import FIELDS, keys_of, recipe_of, request
 
 from sklearn_elmo.errors import CacheWarning
-from sklearn_elmo.store import EmbeddingStore, files, trouble, upkeep, view
+from sklearn_elmo.store import EmbeddingStore, cache_warnings, files, maintenance, view
 
 
 @pytest.fixture(autouse=True)
 def fresh_process(monkeypatch):
     """Forget what earlier tests have made this process know."""
-    monkeypatch.setattr(trouble, "_warned", set())
+    monkeypatch.setattr(cache_warnings, "_warned", set())
     view.forget_all()
 
 
@@ -63,7 +63,7 @@ def only_segment(store):
 
 def restarted(store):
     """Do as a new process would, that has not warned yet."""
-    trouble._warned.clear()
+    cache_warnings._warned.clear()
     view.forget_all()
     return EmbeddingStore(store.path)
 
@@ -430,7 +430,7 @@ def test_upkeep_that_fails_is_no_trouble(tmp_path, monkeypatch):
     def fail(*arguments, **keywords):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(upkeep, "_crowds", fail)
+    monkeypatch.setattr(maintenance, "_crowds", fail)
     store = EmbeddingStore(tmp_path, max_bytes=10)
     for first in range(0, 100, 10):
         assert request(store, range(first, first + 10)) == 10

@@ -5,7 +5,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
-from sklearn_elmo.bilm import reductions
+from sklearn_elmo.inference import reductions
 from sklearn_elmo.store import EmbeddingStore
 from sklearn_elmo.vectorizer import ElmoVectorizer
 

@@ -14,7 +14,7 @@ import store_workers
 from store_workers import FIELDS, keys_of, recipe_of, request, rows_of
 
 from sklearn_elmo.errors import CacheWarning
-from sklearn_elmo.store import EmbeddingStore, sharing, trouble, view
+from sklearn_elmo.store import EmbeddingStore, cache_warnings, claims, view
 from sklearn_elmo.store.locks import LOCK_FOLDER, lock
 
 WORKERS = Path(store_workers.__file__)
@@ -24,7 +24,7 @@ ROOT = WORKERS.parents[1]
 @pytest.fixture(autouse=True)
 def fresh_process(monkeypatch):
     """Forget what earlier tests have made this process know."""
-    monkeypatch.setattr(trouble, "_warned", set())
+    monkeypatch.setattr(cache_warnings, "_warned", set())
     view.forget_all()
 
 
@@ -101,7 +101,7 @@ def test_dead_process_is_not_waited_for(start, tmp_path):
 
 
 def test_stopped_process_is_waited_for_for_a_time(start, tmp_path, monkeypatch):
-    monkeypatch.setattr(sharing, "NEWS_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(claims, "NEWS_TIMEOUT_S", 0.2)
     holder = start("hold", tmp_path, 100)
     assert holder.stdout.readline() == "holding\n"
     holder.send_signal(signal.SIGSTOP)
@@ -153,7 +153,7 @@ def test_claim_given_back_while_it_is_looked_at_does_not_end_the_sharing(
         parts.append(len(positions))
         return rows_of(positions)
 
-    monkeypatch.setattr(sharing, "lock", lock_unless_ended)
+    monkeypatch.setattr(claims, "lock", lock_unless_ended)
     recipe_of(store).get_or_compute(keys_of(range(1000)), FIELDS, compute)
     assert sum(parts) == 999
     assert max(parts) < 500  # it was claimed part by part
@@ -163,6 +163,6 @@ def test_without_locks_everything_is_computed(tmp_path, monkeypatch):
     def refuse(*arguments):
         raise OSError(38, "Function not implemented")
 
-    monkeypatch.setattr(sharing, "lock", refuse)
+    monkeypatch.setattr(claims, "lock", refuse)
     assert request(EmbeddingStore(tmp_path), range(10)) == 10
     assert request(EmbeddingStore(tmp_path), range(10)) == 0

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sklearn_elmo.allennlp.config import TextFieldEmbedder, text_field_embedder
+    from sklearn_elmo.allennlp.elmo import Elmo
     from sklearn_elmo.allennlp.embedder import ElmoEmbedder
     from sklearn_elmo.allennlp.indexers import (
         ELMoTokenCharactersIndexer,
@@ -16,9 +17,11 @@ if TYPE_CHECKING:
         batch_to_ids,
     )
     from sklearn_elmo.allennlp.installation import install
-    from sklearn_elmo.allennlp.module import Elmo
+    from sklearn_elmo.allennlp.model_files import (
+        DEFAULT_OPTIONS_FILE,
+        DEFAULT_WEIGHT_FILE,
+    )
     from sklearn_elmo.allennlp.scalar_mix import ScalarMix
-    from sklearn_elmo.allennlp.sources import DEFAULT_OPTIONS_FILE, DEFAULT_WEIGHT_FILE
     from sklearn_elmo.allennlp.token_embedder import ElmoTokenEmbedder
 
 __all__ = [

@@ -2,8 +2,8 @@
 
 from torch import Tensor
 
-from sklearn_elmo.allennlp.bilm_module import ElmoBiLm
-from sklearn_elmo.allennlp.sources import FileName
+from sklearn_elmo.allennlp.elmo_bilm import ElmoBiLm
+from sklearn_elmo.allennlp.model_files import FileName
 
 __all__ = ["ElmoCharacterEncoder"]
 

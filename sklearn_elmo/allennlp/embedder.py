@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from sklearn_elmo.allennlp.bilm_module import ElmoBiLm, StateMode
-from sklearn_elmo.allennlp.files import FileDtype, OutputFormat, write_vectors
+from sklearn_elmo.allennlp.elmo_bilm import ElmoBiLm, StateMode
+from sklearn_elmo.allennlp.hdf5_output import FileDtype, OutputFormat, write_vectors
 from sklearn_elmo.allennlp.indexers import ELMoTokenCharactersIndexer, batch_to_ids
-from sklearn_elmo.allennlp.sources import FileName
+from sklearn_elmo.allennlp.model_files import FileName
 from sklearn_elmo.errors import InvalidParameterError
 
 __all__ = ["DEFAULT_BATCH_SIZE", "ElmoEmbedder"]

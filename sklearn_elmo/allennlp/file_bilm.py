@@ -6,7 +6,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from sklearn_elmo.allennlp.sources import FileName, read_files
+from sklearn_elmo.allennlp.model_files import FileName, read_files
 from sklearn_elmo.bilm.layout import WeightLayout
 from sklearn_elmo.bilm.model import BiLm
 from sklearn_elmo.bilm.weights import ModelFiles

@@ -5,10 +5,10 @@ from typing import Any, Self
 
 from torch import Tensor, nn
 
-from sklearn_elmo.allennlp.bilm_module import StateMode
+from sklearn_elmo.allennlp.elmo import Elmo
+from sklearn_elmo.allennlp.elmo_bilm import StateMode
 from sklearn_elmo.allennlp.file_bilm import SavedWeights
-from sklearn_elmo.allennlp.module import Elmo
-from sklearn_elmo.allennlp.sources import FileName
+from sklearn_elmo.allennlp.model_files import FileName
 from sklearn_elmo.errors import InvalidParameterError
 
 __all__ = ["ElmoTokenEmbedder"]

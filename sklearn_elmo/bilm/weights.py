@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from sklearn_elmo.atomic_files import replacing
 from sklearn_elmo.bilm.layout import WeightLayout
 from sklearn_elmo.bilm.locations import ModelSource, OpenFile, open_files
 from sklearn_elmo.bilm.options import BiLmOptions
 from sklearn_elmo.errors import ModelFileError
-from sklearn_elmo.outputs import replacing
 
 if TYPE_CHECKING:
     import h5py

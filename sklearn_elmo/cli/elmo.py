@@ -128,7 +128,7 @@ def run(arguments: argparse.Namespace) -> None:
         importlib.import_module(package)
 
     from sklearn_elmo.allennlp.embedder import ElmoEmbedder
-    from sklearn_elmo.allennlp.files import write_vectors
+    from sklearn_elmo.allennlp.hdf5_output import write_vectors
 
     with _open_lines(arguments.input_file) as lines:
         embedder = ElmoEmbedder(

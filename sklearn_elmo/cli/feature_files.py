@@ -10,9 +10,9 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sklearn_elmo.atomic_files import PatientFile, check_place, replacing, signals_wait
 from sklearn_elmo.cli.tables import import_pyarrow
 from sklearn_elmo.errors import OutputFileError
-from sklearn_elmo.outputs import PatientFile, check_place, replacing, signals_wait
 
 if TYPE_CHECKING:
     import numpy as np

@@ -21,7 +21,7 @@ from sklearn_elmo.bilm.characters import (
     tokens_to_character_ids,
 )
 from sklearn_elmo.errors import CorpusError
-from sklearn_elmo.pretraining.reading import Document
+from sklearn_elmo.pretraining.documents import Document
 
 __all__ = [
     "BEGIN",

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sklearn_elmo.bilm.encoder import Encoder
+from sklearn_elmo.inference.encoder import Encoder
 from sklearn_elmo.pretraining.batches import Lanes
 from sklearn_elmo.pretraining.corpus import BEGIN, END, EncodedText
 from sklearn_elmo.pretraining.network import LanguageModel, States

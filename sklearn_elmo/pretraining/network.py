@@ -1,7 +1,7 @@
 """The network that is trained: a biLM and the softmax that its two directions share.
 
 The biLM's modules are those that read texts afterwards; here their weights are put
-through products that suit training. See `sklearn_elmo.pretraining.recurrence`.
+through products that suit training. See `sklearn_elmo.pretraining.lstm_autograd`.
 """
 
 import math
@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from sklearn_elmo.bilm.lstm import LstmLayer
 from sklearn_elmo.bilm.model import BiLm
 from sklearn_elmo.bilm.options import BiLmOptions
-from sklearn_elmo.pretraining.convolution import pooled_features
-from sklearn_elmo.pretraining.recurrence import LayerWeights, run_layer
+from sklearn_elmo.pretraining.char_cnn_autograd import pooled_features
+from sklearn_elmo.pretraining.lstm_autograd import LayerWeights, run_layer
 
 __all__ = [
     "LanguageModel",

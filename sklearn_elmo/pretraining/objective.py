@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sklearn_elmo.pretraining.side_by_side import row_blocks, sums_over_groups
+from sklearn_elmo.parallel import row_blocks, sums_over_groups
 
 __all__ = ["full_softmax", "log_uniform_sample", "sampled_softmax", "softmax_gradient"]
 

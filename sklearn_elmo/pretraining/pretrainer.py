@@ -19,10 +19,12 @@ from sklearn_elmo.errors import (
     UnusedParameterWarning,
 )
 from sklearn_elmo.models import resolve_device
-from sklearn_elmo.pretraining.beginning import begin
 from sklearn_elmo.pretraining.checkpoint import write_text
 from sklearn_elmo.pretraining.constraints import check_pretrainer_parameters
 from sklearn_elmo.pretraining.corpus import Corpus, encode_documents
+from sklearn_elmo.pretraining.distillation.answers import Teacher, TokenTeacher
+from sklearn_elmo.pretraining.distillation.teacher import Teachers
+from sklearn_elmo.pretraining.documents import iterate_documents
 from sklearn_elmo.pretraining.evaluation import (
     Perplexity,
     measure_perplexity,
@@ -33,13 +35,11 @@ from sklearn_elmo.pretraining.files import (
     load_language_model,
     save_language_model,
 )
+from sklearn_elmo.pretraining.initial_model import begin
 from sklearn_elmo.pretraining.loss_plot import save_loss_plot
 from sklearn_elmo.pretraining.model_card import model_card
 from sklearn_elmo.pretraining.progress import progress_bar
-from sklearn_elmo.pretraining.reading import iterate_documents
 from sklearn_elmo.pretraining.settings import Budget, Settings
-from sklearn_elmo.pretraining.teacher import Teachers
-from sklearn_elmo.pretraining.teacher_answers import Teacher, TokenTeacher
 from sklearn_elmo.pretraining.trainer import Trainer
 from sklearn_elmo.pretraining.vocabulary import Vocabulary
 from sklearn_elmo.pretraining.workspace import choose_seed, open_workspace, read_text

@@ -7,6 +7,14 @@ import torch
 from torch import Tensor, nn
 
 from sklearn_elmo.pretraining.corpus import BEGIN, END
+from sklearn_elmo.pretraining.distillation.heads import (
+    TeacherHeads,
+    both_directions,
+    pool_layers,
+    sentence_loss,
+    token_loss,
+)
+from sklearn_elmo.pretraining.distillation.teacher import Sentences
 from sklearn_elmo.pretraining.network import LanguageModel, States
 from sklearn_elmo.pretraining.objective import (
     full_softmax,
@@ -14,14 +22,6 @@ from sklearn_elmo.pretraining.objective import (
     sampled_softmax,
 )
 from sklearn_elmo.pretraining.settings import Settings
-from sklearn_elmo.pretraining.teacher import Sentences
-from sklearn_elmo.pretraining.teacher_heads import (
-    TeacherHeads,
-    both_directions,
-    pool_layers,
-    sentence_loss,
-    token_loss,
-)
 
 __all__ = ["Losses", "TrainingStep"]
 

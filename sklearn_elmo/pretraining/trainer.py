@@ -20,12 +20,12 @@ from sklearn_elmo.pretraining.checkpoint import (
     write_text,
 )
 from sklearn_elmo.pretraining.corpus import Corpus, EncodedText
+from sklearn_elmo.pretraining.distillation.heads import TeacherHeads
+from sklearn_elmo.pretraining.distillation.teacher import Teachers, TeacherTexts
 from sklearn_elmo.pretraining.evaluation import Perplexity, measure_perplexity
 from sklearn_elmo.pretraining.network import LanguageModel, States
 from sklearn_elmo.pretraining.settings import Budget, Settings, rate_at
 from sklearn_elmo.pretraining.step import Losses, TrainingStep
-from sklearn_elmo.pretraining.teacher import Teachers, TeacherTexts
-from sklearn_elmo.pretraining.teacher_heads import TeacherHeads
 
 __all__ = ["Trainer"]
 

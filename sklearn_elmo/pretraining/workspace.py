@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from sklearn_elmo.pretraining.checkpoint import load_checkpoint, write_text
 from sklearn_elmo.pretraining.corpus import Corpus, Tokenize, open_corpus, read_corpus
-from sklearn_elmo.pretraining.reading import Document, iterate_documents, shuffled
+from sklearn_elmo.pretraining.documents import Document, iterate_documents, shuffled
 
 __all__ = ["choose_seed", "open_workspace", "read_text"]
 

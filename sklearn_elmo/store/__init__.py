@@ -3,8 +3,9 @@
 From small to large: `recipe` says what numbers mean and how texts are named, `checks`
 finds damaged rows, `segment` is one file that never changes, `publish` writes it,
 `index` finds keys in
-many of them, `view` is what one process knows of a folder of them, `sharing` divides
-work among processes, `upkeep` merges and removes files, `folder` answers requests, and
+many of them, `view` is what one process knows of a folder of them, `claims` divides
+work among processes, `maintenance` merges and removes files, `folder` answers
+requests, and
 `store` is what users see. Nothing here knows of estimators, models or torch.
 """
 

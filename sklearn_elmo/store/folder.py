@@ -19,10 +19,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sklearn_elmo.store import upkeep
-from sklearn_elmo.store.checks import Integers, Words
+from sklearn_elmo.store import maintenance
+from sklearn_elmo.store.cache_warnings import warn_once
+from sklearn_elmo.store.checksums import Integers, Words
+from sklearn_elmo.store.claims import share_out
 from sklearn_elmo.store.files import is_gone, make_store_folder
-from sklearn_elmo.store.publish import as_stored
 from sklearn_elmo.store.recipe import KEY_BYTES, Recipe
 from sklearn_elmo.store.records import Records
 from sklearn_elmo.store.segment import (
@@ -30,8 +31,7 @@ from sklearn_elmo.store.segment import (
     is_as_written,
     read_records,
 )
-from sklearn_elmo.store.sharing import share_out
-from sklearn_elmo.store.trouble import warn_once
+from sklearn_elmo.store.segment_writer import as_stored
 from sklearn_elmo.store.view import FolderView, Located, view_of
 
 logger = logging.getLogger(__name__)
@@ -285,7 +285,7 @@ class RecipeFolder:
         try:
             if is_as_written(path):
                 return
-            upkeep.set_aside(path, self.recipe.dtype)
+            maintenance.set_aside(path, self.recipe.dtype)
         except OSError as error:
             if is_gone(error):  # another process has done it
                 return
@@ -332,15 +332,15 @@ class RecipeFolder:
         except (OSError, MemoryError) as error:
             self._warn(error)
             return
-        upkeep.after_writing(self.path, self.recipe.dtype, self.max_bytes, written)
+        maintenance.after_writing(self.path, self.recipe.dtype, self.max_bytes, written)
         self._refresh(view)
 
     def _write(self, records: Records) -> list[Path]:
         try:
-            return upkeep.write_all(self.path, records, self.recipe.dtype)
+            return maintenance.write_all(self.path, records, self.recipe.dtype)
         except FileNotFoundError:  # somebody has deleted the folder
             self._make()
-            return upkeep.write_all(self.path, records, self.recipe.dtype)
+            return maintenance.write_all(self.path, records, self.recipe.dtype)
 
     def _make(self) -> None:
         make_store_folder(self.store)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sklearn_elmo.store.checks import Integers, Words, key_seeds
+from sklearn_elmo.store.checksums import Integers, Words, key_seeds
 
 
 class KeyIndex:

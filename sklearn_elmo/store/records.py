@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from sklearn_elmo.store.checks import Integers, Words
+from sklearn_elmo.store.checksums import Integers, Words
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from sklearn_elmo.store.checks import (
+from sklearn_elmo.store.checksums import (
     Integers,
     Words,
     checks_of,

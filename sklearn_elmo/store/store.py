@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sklearn_elmo.errors import InvalidParameterError, StoreError
-from sklearn_elmo.store import upkeep
+from sklearn_elmo.store import maintenance
 from sklearn_elmo.store.export import as_token_lists, export_texts, has_one_row_of_each
 from sklearn_elmo.store.files import is_gone
 from sklearn_elmo.store.folder import RecipeFolder
@@ -128,7 +128,7 @@ class EmbeddingStore:
             if Recipe.read(folder) is None:
                 problem = "missing, or not the recipe that the folder is named after"
                 damages.append(Damage(folder / "recipe.json", None, None, problem))
-            for path in upkeep.segment_paths(folder):
+            for path in maintenance.segment_paths(folder):
                 try:
                     damages += damage_of(path)
                 except OSError as error:
@@ -150,18 +150,22 @@ class EmbeddingStore:
         """
         with ExitStack() as held:
             folders = self._recipe_folders()
-            if folders and not lock(held, self._folder(), "upkeep", _UPKEEP_TIMEOUT_S):
+            if folders and not lock(
+                held, self._folder(), "maintenance", _UPKEEP_TIMEOUT_S
+            ):
                 message = f"Another process is tending {self._folder()}. Try again."
                 raise StoreError(message)
             for folder in folders:
                 recipe = Recipe.read(folder)
-                upkeep.compact(folder, self.dtype if recipe is None else recipe.dtype)
+                maintenance.compact(
+                    folder, self.dtype if recipe is None else recipe.dtype
+                )
 
     def clear(self) -> None:
         """Remove all that this version of the package has stored."""
         for folder in self._recipe_folders():
-            upkeep.remove(folder)
-        upkeep.remove_locks(self._folder())
+            maintenance.remove(folder)
+        maintenance.remove_locks(self._folder())
 
     def export(
         self,
@@ -235,7 +239,7 @@ class EmbeddingStore:
 
     def _recipe_folders(self) -> list[Path]:
         self._check_parameters()
-        return upkeep.recipe_folders(self._folder())
+        return maintenance.recipe_folders(self._folder())
 
     def __repr__(self) -> str:
         shown = [repr(os.fspath(self.path))]
@@ -260,7 +264,7 @@ def _describe(folder: Path) -> dict[str, Any]:
     view.refresh()
     recipe = Recipe.read(folder)
     hits, misses = view.usage.total()
-    sizes = upkeep.segment_sizes(folder)
+    sizes = maintenance.segment_sizes(folder)
     return {
         "folder": folder.name,
         "dtype": None if recipe is None else recipe.dtype,

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from sklearn_elmo.store.checks import Integers, Words
+from sklearn_elmo.store.cache_warnings import warn_once
+from sklearn_elmo.store.checksums import Integers, Words
 from sklearn_elmo.store.files import entries_of
 from sklearn_elmo.store.index import KeyIndex
 from sklearn_elmo.store.segment import (
@@ -26,7 +27,6 @@ from sklearn_elmo.store.segment import (
     Signature,
     open_segment,
 )
-from sklearn_elmo.store.trouble import warn_once
 from sklearn_elmo.store.usage import Usage
 
 logger = logging.getLogger(__name__)

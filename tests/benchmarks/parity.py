@@ -15,10 +15,10 @@ import numpy as np
 import torch
 
 from sklearn_elmo.bilm.characters import tokens_to_character_ids
-from sklearn_elmo.bilm.encoder import Encoder
 from sklearn_elmo.bilm.model import BiLm
-from sklearn_elmo.bilm.reductions import token_layers
 from sklearn_elmo.bilm.weights import read_model
+from sklearn_elmo.inference.encoder import Encoder
+from sklearn_elmo.inference.reductions import token_layers
 
 # Folder, options, weights, outputs; stateless.
 STATELESS = [

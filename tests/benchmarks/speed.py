@@ -38,7 +38,7 @@ from task_data import read_messages, read_text_set
 
 from sklearn_elmo import ElmoVectorizer, models
 from sklearn_elmo.bilm.options import BiLmOptions
-from sklearn_elmo.bilm.products import PRECISIONS, prepare_weight
+from sklearn_elmo.inference.linear import PRECISIONS, prepare_weight
 from sklearn_elmo.text.tokenizers import resolve_tokenizer
 
 sys.path.insert(0, str(Path(__file__).parents[1]))

@@ -131,9 +131,9 @@ def benchmark_lookup(folder: Path) -> None:
 
 
 def benchmark_opening(folder: Path) -> None:
-    from sklearn_elmo.store.checks import Words
-    from sklearn_elmo.store.publish import write_segment
+    from sklearn_elmo.store.checksums import Words
     from sklearn_elmo.store.records import Records
+    from sklearn_elmo.store.segment_writer import write_segment
 
     recipe = EmbeddingStore(folder / "opening").recipe({})
     recipe.path.mkdir(parents=True)

@@ -14,9 +14,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from sklearn_elmo.bilm.encoder import Encoder, StartState, Window
 from sklearn_elmo.bilm.lstm import DIRECTIONS, Direction
-from sklearn_elmo.bilm.threads import n_workers, run_side_by_side
+from sklearn_elmo.inference.encoder import Encoder, StartState, Window
+from sklearn_elmo.parallel import n_workers, run_side_by_side
 
 __all__ = ["reduce_texts", "token_layers"]
 

@@ -13,14 +13,14 @@ import torch
 from conftest import MakeModel
 from reference_numpy import ReferenceElmo, RowState, read_arrays
 
-from sklearn_elmo.bilm import encoder as encoder_module
-from sklearn_elmo.bilm import products
-from sklearn_elmo.bilm import token_vectors as token_vectors_module
-from sklearn_elmo.bilm.encoder import Encoder
 from sklearn_elmo.bilm.model import BiLm
-from sklearn_elmo.bilm.products import PRECISIONS, prepare_weight
-from sklearn_elmo.bilm.reductions import reduce_texts, token_layers
 from sklearn_elmo.bilm.weights import read_model
+from sklearn_elmo.inference import encoder as encoder_module
+from sklearn_elmo.inference import linear
+from sklearn_elmo.inference import token_cache as token_vectors_module
+from sklearn_elmo.inference.encoder import Encoder
+from sklearn_elmo.inference.linear import PRECISIONS, prepare_weight
+from sklearn_elmo.inference.reductions import reduce_texts, token_layers
 
 TOLERANCE = {"atol": 1e-5, "rtol": 1e-4}
 BATCH_TOLERANCE = {"atol": 5e-6, "rtol": 0.0}
@@ -543,11 +543,11 @@ def test_product_of_any_height(precision: Any, with_bias: bool) -> None:
         assert error.max() < 1e-6
 
 
-@pytest.mark.parametrize("kind", [products._Bfloat16Product, products._RoundedProduct])
+@pytest.mark.parametrize("kind", [linear._Bfloat16Product, linear._RoundedProduct])
 def test_bfloat16_rounds_factors_whatever_multiplies_them(
     monkeypatch: pytest.MonkeyPatch, kind: Any
 ) -> None:
-    monkeypatch.setattr(products, "_fastest_bfloat16_product", lambda: kind)
+    monkeypatch.setattr(linear, "_fastest_bfloat16_product", lambda: kind)
     generator = torch.Generator().manual_seed(0)
     weight = torch.randn(24, 40, generator=generator)
     inputs = torch.randn(9, 40, generator=generator)
@@ -560,7 +560,7 @@ def test_bfloat16_rounds_factors_whatever_multiplies_them(
         found.double(),
         expected,
         rtol=0.0,
-        atol=0.1 if kind is products._Bfloat16Product else 1e-5,
+        atol=0.1 if kind is linear._Bfloat16Product else 1e-5,
     )
     assert not torch.allclose(
         found.double(), (inputs @ weight.t() + bias).double(), rtol=0.0, atol=1e-4

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from sklearn_elmo.bilm.products import (
+from sklearn_elmo.inference.linear import (
     Activation,
     Precision,
     PreparedWeight,

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from sklearn_elmo.bilm.char_cnn import character_windows, filter_bank
 from sklearn_elmo.bilm.characters import PADDING_ID
-from sklearn_elmo.pretraining.side_by_side import (
+from sklearn_elmo.parallel import (
     in_groups,
     row_blocks,
     sums_over_groups,

@@ -18,7 +18,6 @@ import numpy.typing as npt
 
 from sklearn_elmo.store.files import TEMPORARY_SUFFIX, entries_of
 from sklearn_elmo.store.locks import LOCK_FOLDER, lock
-from sklearn_elmo.store.publish import write_segment
 from sklearn_elmo.store.recipe import FOLDER_PREFIX, RECIPE_FILE
 from sklearn_elmo.store.records import Records, concatenate
 from sklearn_elmo.store.segment import (
@@ -30,6 +29,7 @@ from sklearn_elmo.store.segment import (
     open_segment,
     read_records,
 )
+from sklearn_elmo.store.segment_writer import write_segment
 from sklearn_elmo.store.usage import USAGE_FILE
 
 QUARANTINE = "quarantine"
@@ -62,7 +62,7 @@ def after_writing(
     store = folder.parent
     try:
         with ExitStack() as held:
-            if not lock(held, store, "upkeep"):
+            if not lock(held, store, "maintenance"):
                 return
             _remove_leftovers(folder, now=written[-1].stat().st_mtime)
             for crowd in _crowds(folder):

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import torch
 
-from sklearn_elmo.bilm import step_recorder
-from sklearn_elmo.bilm.encoder import Encoder
 from sklearn_elmo.bilm.model import BiLm
-from sklearn_elmo.bilm.prepared_layer import PreparedLayer
-from sklearn_elmo.bilm.reductions import token_layers
 from sklearn_elmo.bilm.weights import read_model
+from sklearn_elmo.inference import cuda_graphs
+from sklearn_elmo.inference.encoder import Encoder
+from sklearn_elmo.inference.lstm import PreparedLayer
+from sklearn_elmo.inference.reductions import token_layers
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +91,7 @@ def test_large_steps_are_not_recorded(
 ) -> None:
     """Windows then go from usual steps to recorded ones, with the state."""
     operations = 2 * 24 * 9 * 8
-    monkeypatch.setattr(step_recorder, "_MOST_OPERATIONS", 20.0 * operations)
+    monkeypatch.setattr(cuda_graphs, "_MOST_OPERATIONS", 20.0 * operations)
     record = Recordings()
     encoder = encoder_with(model, record)
     assert_same(read(encoder, texts, 333), read(encoder_with(model, None), texts))

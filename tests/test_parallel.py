@@ -15,11 +15,11 @@ import pytest
 import torch
 
 from sklearn_elmo import ElmoVectorizer
-from sklearn_elmo.bilm import reductions
-from sklearn_elmo.bilm.encoder import Encoder
-from sklearn_elmo.bilm.reductions import reduce_texts, token_layers
-from sklearn_elmo.bilm.threads import run_side_by_side
+from sklearn_elmo.inference import reductions
+from sklearn_elmo.inference.encoder import Encoder
+from sklearn_elmo.inference.reductions import reduce_texts, token_layers
 from sklearn_elmo.models import open_model
+from sklearn_elmo.parallel import run_side_by_side
 
 Texts = list[list[str]]
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sklearn_elmo.store.checks import (
+from sklearn_elmo.store.checksums import (
     Integers,
     Words,
     checks_of,

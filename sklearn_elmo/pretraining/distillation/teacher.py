@@ -16,7 +16,7 @@ from torch import Tensor
 
 from sklearn_elmo.errors import TrainingError
 from sklearn_elmo.pretraining.corpus import BEGIN, END, Corpus, EncodedText
-from sklearn_elmo.pretraining.teacher_answers import (
+from sklearn_elmo.pretraining.distillation.answers import (
     Teacher,
     TokenTeacher,
     sentence_targets,

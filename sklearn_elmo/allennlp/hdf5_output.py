@@ -13,13 +13,13 @@ from typing import IO, TYPE_CHECKING, Literal
 import numpy as np
 import numpy.typing as npt
 
+from sklearn_elmo.atomic_files import new_hdf5
 from sklearn_elmo.errors import (
     InvalidParameterError,
     OutputFileError,
     SklearnElmoError,
     TextValueError,
 )
-from sklearn_elmo.outputs import new_hdf5
 from sklearn_elmo.text.containers import quote
 
 if TYPE_CHECKING:

@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 from sklearn_elmo.allennlp.file_bilm import FileBiLm, SavedWeights, check_choice
 from sklearn_elmo.allennlp.indexers import batch_to_ids
-from sklearn_elmo.allennlp.sources import FileName
+from sklearn_elmo.allennlp.model_files import FileName
 from sklearn_elmo.bilm.characters import BEGIN_SENTENCE, END_SENTENCE
-from sklearn_elmo.bilm.encoder import Encoder
 from sklearn_elmo.bilm.lstm import LstmState
 from sklearn_elmo.errors import SklearnElmoWarning, TextValueError
+from sklearn_elmo.inference.encoder import Encoder
 
 __all__ = ["ElmoBiLm", "StateMode"]
 

@@ -16,11 +16,11 @@ from pathlib import Path
 
 import numpy as np
 
-from sklearn_elmo.store.checks import Integers, Words
+from sklearn_elmo.store.cache_warnings import warn_once
+from sklearn_elmo.store.checksums import Integers, Words
 from sklearn_elmo.store.files import entries_of, is_gone
 from sklearn_elmo.store.index import KeyIndex
 from sklearn_elmo.store.locks import LOCK_FOLDER, lock
-from sklearn_elmo.store.trouble import warn_once
 from sklearn_elmo.store.view import FolderView
 
 NEWS_TIMEOUT_S = 300.0  # to wait for others that publish nothing

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sklearn_elmo.pretraining.side_by_side import in_groups, row_blocks
+from sklearn_elmo.parallel import in_groups, row_blocks
 
 __all__ = ["LayerWeights", "run_layer"]
 

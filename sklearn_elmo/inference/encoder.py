@@ -23,12 +23,12 @@ from sklearn_elmo.bilm.characters import BEGIN_SENTENCE, END_SENTENCE
 from sklearn_elmo.bilm.lstm import DIRECTIONS, Direction
 from sklearn_elmo.bilm.model import BiLm
 from sklearn_elmo.bilm.options import BiLmOptions
-from sklearn_elmo.bilm.prepared_layer import PreparedLayer
-from sklearn_elmo.bilm.prepared_weights import PreparedWeights
-from sklearn_elmo.bilm.products import Precision
-from sklearn_elmo.bilm.step_recorder import CudaGraphs, RowState
-from sklearn_elmo.bilm.threads import run_side_by_side
-from sklearn_elmo.bilm.token_vectors import TokenVectors
+from sklearn_elmo.inference.cuda_graphs import CudaGraphs, RowState
+from sklearn_elmo.inference.linear import Precision
+from sklearn_elmo.inference.lstm import PreparedLayer
+from sklearn_elmo.inference.token_cache import TokenVectors
+from sklearn_elmo.inference.weights import PreparedWeights
+from sklearn_elmo.parallel import run_side_by_side
 
 __all__ = ["Encoder", "StartState", "Window"]
 

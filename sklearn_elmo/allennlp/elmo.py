@@ -8,10 +8,10 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from sklearn_elmo.allennlp.bilm_module import ElmoBiLm, StateMode
+from sklearn_elmo.allennlp.elmo_bilm import ElmoBiLm, StateMode
 from sklearn_elmo.allennlp.file_bilm import SavedWeights
+from sklearn_elmo.allennlp.model_files import FileName
 from sklearn_elmo.allennlp.scalar_mix import ScalarMix
-from sklearn_elmo.allennlp.sources import FileName
 from sklearn_elmo.errors import (
     InvalidParameterError,
     TextValueError,

@@ -14,14 +14,14 @@ import reference_numpy
 import torch
 
 from sklearn_elmo.allennlp import Elmo, ElmoTokenEmbedder, ScalarMix, batch_to_ids
-from sklearn_elmo.allennlp.bilm_module import ElmoBiLm
-from sklearn_elmo.bilm.encoder import Encoder
+from sklearn_elmo.allennlp.elmo_bilm import ElmoBiLm
 from sklearn_elmo.errors import (
     InvalidParameterError,
     ModelMismatchError,
     SklearnElmoWarning,
     UnusedParameterWarning,
 )
+from sklearn_elmo.inference.encoder import Encoder
 
 BATCH = [["The", "cat", "sat", "."], ["Naïve", "café"], ["</S>", "x" * 60, "a"]]
 WORDS = ["@@PADDING@@", "The", "cat", "café", "sat"]

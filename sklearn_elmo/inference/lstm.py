@@ -9,9 +9,9 @@ from torch import Tensor
 
 from sklearn_elmo.bilm.lstm import LstmLayer
 from sklearn_elmo.bilm.options import BiLmOptions
-from sklearn_elmo.bilm.prepared_weights import PreparedWeights
-from sklearn_elmo.bilm.products import Precision
-from sklearn_elmo.bilm.step_recorder import Record, RowState, Stage, StepRecorder
+from sklearn_elmo.inference.cuda_graphs import Record, RowState, Stage, StepRecorder
+from sklearn_elmo.inference.linear import Precision
+from sklearn_elmo.inference.weights import PreparedWeights
 
 __all__ = ["PreparedLayer"]
 

@@ -12,7 +12,7 @@ from sklearn_elmo.bilm.char_cnn import (
 )
 from sklearn_elmo.bilm.characters import PADDING_ID, tokens_to_character_ids
 from sklearn_elmo.bilm.options import BiLmOptions
-from sklearn_elmo.bilm.prepared_weights import PreparedWeights
+from sklearn_elmo.inference.weights import PreparedWeights
 
 __all__ = ["TokenVectors"]
 

@@ -11,9 +11,9 @@ from scipy.optimize import check_grad, minimize
 from scipy.sparse import csr_array
 from scipy.special import softmax
 
-from sklearn_elmo import layer_weights
+from sklearn_elmo import learned_mix
 from sklearn_elmo.errors import InvalidParameterError
-from sklearn_elmo.layer_weights import learn_layer_weights
+from sklearn_elmo.learned_mix import learn_layer_weights
 
 N_TEXTS, N_LAYERS, N_FEATURES = 90, 3, 5
 
@@ -82,7 +82,7 @@ def test_gradient_is_that_of_the_objective(kind, monkeypatch):
         seen["function"], seen["start"] = function, start
         return minimize(function, start, **options)
 
-    monkeypatch.setattr(layer_weights, "minimize", spy)
+    monkeypatch.setattr(learned_mix, "minimize", spy)
     pooled = make_pooled(n_texts=20)
     learn_layer_weights(pooled, make_target(kind, pooled[:, 1]))
     function, start = seen["function"], seen["start"]
@@ -101,7 +101,7 @@ def test_gradient_vanishes_where_it_stops(kind, monkeypatch):
         found.append(minimize(*arguments, **options))
         return found[-1]
 
-    monkeypatch.setattr(layer_weights, "minimize", spy)
+    monkeypatch.setattr(learned_mix, "minimize", spy)
     pooled = make_pooled()
     learn_layer_weights(pooled, make_target(kind, pooled[:, 1]))
     assert np.abs(found[0].jac).max() < 1e-2
@@ -116,7 +116,7 @@ def test_learning_is_not_caught_in_a_poor_optimum(monkeypatch):
         seen.append((function, found))
         return found
 
-    monkeypatch.setattr(layer_weights, "minimize", spy)
+    monkeypatch.setattr(learned_mix, "minimize", spy)
     for seed in range(4):
         # Layers hold much the same, each in coordinates of its own, and the lowest
         # is the largest; the labels are made from the top.
@@ -256,7 +256,7 @@ def test_one_layer_has_weight_one():
 )
 def test_losses_stand_large_scores_without_a_warning(loss):
     target = np.array([[1.0, 0.0], [0.0, 1.0]])
-    value, error = getattr(layer_weights, loss)(
+    value, error = getattr(learned_mix, loss)(
         np.array([[-2000.0, 2000.0], [2000.0, -2000.0]]), target
     )
     assert np.isfinite(value)

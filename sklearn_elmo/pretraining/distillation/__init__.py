@@ -1,0 +1,1 @@
+"""Distillation: sentence and token teachers for the language model being trained."""
