@@ -1,4 +1,4 @@
-"""Result files: whole under their final name, or not there at all."""
+"""Writing files so that a crash leaves the old file or the complete new one."""
 
 import contextlib
 import io
@@ -9,47 +9,108 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from sklearn_elmo.errors import OutputFileError
 
 if TYPE_CHECKING:
     import h5py
 
-__all__ = ["PatientFile", "check_place", "new_hdf5", "replacing", "signals_wait"]
+__all__ = [
+    "TEMPORARY_SUFFIX",
+    "PatientFile",
+    "check_place",
+    "new_hdf5",
+    "new_output",
+    "replacing",
+    "signals_wait",
+    "write_bytes",
+]
+
+
+TEMPORARY_SUFFIX = ".tmp"
 
 
 @contextlib.contextmanager
-def replacing(target: str | os.PathLike[str]) -> Iterator[Path]:
-    """Yield the path of a new file that gets the name `target` once it is complete.
+def replacing(target: Path) -> Iterator[Path]:
+    """Yield the path of a new file that is renamed to `target` at the end.
+
+    The file is flushed to disk, then renamed, then its folder is flushed: after a crash
+    at any instant `target` is the old file or the complete new one.
 
     Parameters
     ----------
-    target : str or PathLike
-        What it names is replaced at the end. A symbolic link is followed.
+    target : Path
+        Replaced if it exists. A symbolic link is replaced, not followed.
 
     Yields
     ------
     Path
-        In the same folder; nothing is there yet. If the block raises, what is there is
-        removed, and `target` stays as it was.
+        A new name in the same folder, beginning with a dot and ending with
+        `TEMPORARY_SUFFIX`. The file is removed if the block raises.
+
+    Raises
+    ------
+    OSError
+        The file cannot be written, flushed or renamed.
+    """
+    temporary = target.with_name(f".sklearn-elmo-{uuid.uuid4().hex}{TEMPORARY_SUFFIX}")
+    try:
+        yield temporary
+        _flush_to_disk(temporary)
+        try:
+            os.replace(temporary, target)
+        except OSError:
+            # A repeated NFS request can report failure although the first one worked.
+            if temporary.exists() or not target.exists():
+                raise
+        if os.name != "nt":  # Windows cannot open folders
+            _flush_to_disk(target.parent)
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def write_bytes(target: Path, content: bytes | memoryview) -> None:
+    """Replace a small file as `replacing` does.
+
+    Parameters
+    ----------
+    target : Path
+    content : bytes or memoryview
+
+    Raises
+    ------
+    OSError
+        As in `replacing`.
+    """
+    with replacing(target) as temporary, temporary.open("xb", buffering=0) as file:
+        _write_all(file, content)
+
+
+@contextlib.contextmanager
+def new_output(target: str | os.PathLike[str]) -> Iterator[Path]:
+    """Check the path of a user's output file, then do as `replacing`.
+
+    Parameters
+    ----------
+    target : str or PathLike
+        A symbolic link is followed.
+
+    Yields
+    ------
+    Path
+        As in `replacing`.
 
     Raises
     ------
     OutputFileError
-        If `target` cannot be a file.
+        `target` cannot be a file.
     """
     final = Path(os.path.realpath(target))
     check_place(final)
-    temporary = final.with_name(f".sklearn-elmo-{uuid.uuid4().hex}.tmp")
-    try:
+    with replacing(final) as temporary:
         yield temporary
-        _flush_to_disk(temporary)
-        os.replace(temporary, final)
-        if os.name != "nt":  # Windows opens no folders
-            _flush_to_disk(final.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def check_place(final: Path) -> None:
@@ -98,7 +159,7 @@ def new_hdf5(
     """
     import h5py
 
-    with replacing(target) as temporary, PatientFile(temporary, "x+") as raw:
+    with new_output(target) as temporary, PatientFile(temporary, "x+") as raw:
         with h5py.File(raw, "w", **settings) as file:
             yield file, raw.raise_failure
         raw.raise_failure()
@@ -154,6 +215,12 @@ def signals_wait() -> Iterator[None]:
             signal.signal(number, handler)
         for number in arrived[:1]:
             before[number](number, None)
+
+
+def _write_all(file: IO[bytes], content: bytes | memoryview) -> None:
+    rest = memoryview(content)
+    while rest:
+        rest = rest[file.write(rest) :]
 
 
 def _flush_to_disk(path: Path) -> None:

@@ -2,7 +2,6 @@
 
 import math
 import sys
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Self
 
@@ -19,8 +18,9 @@ from sklearn_elmo.errors import (
     ModelMismatchError,
     UnusedParameterWarning,
 )
+from sklearn_elmo.messages import warn_caller
 from sklearn_elmo.models import open_model, resolve_device
-from sklearn_elmo.parameters import check_parameters, resolve_layers
+from sklearn_elmo.parameters import check_vectorizer_parameters, resolve_layers
 from sklearn_elmo.store import EmbeddingStore
 from sklearn_elmo.text import as_texts, tokenize_texts
 
@@ -98,7 +98,7 @@ class ElmoEstimator(TransformerMixin, BaseEstimator):
     def _open(self) -> Setup:
         """Check the parameters and open the model."""
         name = type(self).__name__
-        check_parameters(name, self.get_params(deep=False))
+        check_vectorizer_parameters(name, self.get_params(deep=False))
         model = open_model(self.model)
         layers = resolve_layers(self.layers, model.options.n_layers, name)
         reader = Reader(
@@ -209,21 +209,19 @@ class ElmoEstimator(TransformerMixin, BaseEstimator):
         )
         return [tokens or [] for tokens in token_lists]
 
-    def _warn_of_unused_parameters(
-        self, layers: tuple[int, ...], stacklevel: int
-    ) -> None:
+    def _warn_of_unused_parameters(self, layers: tuple[int, ...]) -> None:
         if layers == (0,) and self.state == "warm":
             message = (
                 "state='warm' has no effect with layers=0: the context-free token "
                 "vector does not depend on the LSTM's state."
             )
-            warnings.warn(message, UnusedParameterWarning, stacklevel=stacklevel)
+            warn_caller(message, UnusedParameterWarning)
         if len(layers) == 1 and self._mixes("learned"):
             message = (
                 "layer_mix='learned' has a single layer to weigh and learns only its "
                 "scale. Choose several layers, or layer_mix='average'."
             )
-            warnings.warn(message, UnusedParameterWarning, stacklevel=stacklevel)
+            warn_caller(message, UnusedParameterWarning)
 
     def _progress(self, n_texts: int) -> "tqdm[Any]":
         return tqdm(

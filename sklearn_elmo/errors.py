@@ -9,6 +9,7 @@ __all__ = [
     "CorpusError",
     "DownloadError",
     "InvalidParameterError",
+    "MissingPackageError",
     "ModelFileError",
     "ModelMismatchError",
     "ModelNotFetchedError",
@@ -28,7 +29,7 @@ class SklearnElmoError(Exception):
 
 
 class InvalidParameterError(SklearnElmoError, ValueError, TypeError):
-    """A parameter of an estimator has a value that it cannot have."""
+    """A parameter of an estimator has a value that is not allowed."""
 
 
 class TextValueError(SklearnElmoError, ValueError):
@@ -36,11 +37,11 @@ class TextValueError(SklearnElmoError, ValueError):
 
 
 class TextTypeError(SklearnElmoError, TypeError):
-    """An element of the input is no text."""
+    """An element of the input is not a string (or a list of tokens)."""
 
 
 class ModelFileError(SklearnElmoError, ValueError):
-    """Options or weights are damaged, do not fit together, or are no ELMo."""
+    """Options or weights are damaged, do not fit together, or are not an ELMo."""
 
 
 class ModelNotFetchedError(SklearnElmoError, FileNotFoundError):
@@ -48,19 +49,19 @@ class ModelNotFetchedError(SklearnElmoError, FileNotFoundError):
 
 
 class ModelMismatchError(SklearnElmoError, ValueError):
-    """The weights under a name are not those that an estimator was fitted with."""
+    """The weights of a model have changed since the estimator was fitted."""
 
 
 class DownloadError(SklearnElmoError, OSError):
-    """A model could not be downloaded, or what came is not what was promised."""
+    """A model could not be downloaded, or its content does not match its hash."""
 
 
 class StoreError(SklearnElmoError, OSError):
-    """The embedding store was asked for something that it cannot do."""
+    """The embedding store cannot do what was asked."""
 
 
 class CorpusError(SklearnElmoError, ValueError):
-    """Text to train on is empty, binary or otherwise unusable."""
+    """The training text is empty, binary or otherwise unusable."""
 
 
 class TrainingError(SklearnElmoError, RuntimeError):
@@ -68,7 +69,11 @@ class TrainingError(SklearnElmoError, RuntimeError):
 
 
 class OutputFileError(SklearnElmoError, OSError):
-    """A result cannot be written where it was asked for."""
+    """A result cannot be written to the given path."""
+
+
+class MissingPackageError(SklearnElmoError, ImportError):
+    """A feature needs a package that is not installed."""
 
 
 class SklearnElmoWarning(UserWarning):
@@ -76,7 +81,7 @@ class SklearnElmoWarning(UserWarning):
 
 
 class CacheWarning(SklearnElmoWarning):
-    """The cache could not be used; the numbers are right all the same."""
+    """The cache could not be used; the results are correct, but were not cached."""
 
 
 class UnusedParameterWarning(SklearnElmoWarning):

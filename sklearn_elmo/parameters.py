@@ -1,60 +1,43 @@
 """Checks of the estimators' parameters, in scikit-learn's wording."""
 
-import math
 import os
-from collections.abc import Callable, Mapping, Sequence
-from numbers import Integral, Real
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from numbers import Integral
+from typing import Any
 
 import numpy as np
 
+from sklearn_elmo.constraints import (
+    POSITIVE_INT,
+    Constraint,
+    check_parameters,
+    choices,
+    is_finite,
+    is_integer,
+    one_of,
+    optional,
+)
 from sklearn_elmo.errors import InvalidParameterError
+from sklearn_elmo.messages import quote
 from sklearn_elmo.models import DEVICE_NAME
 from sklearn_elmo.pooling import POOLINGS
 from sklearn_elmo.store import EmbeddingStore
 from sklearn_elmo.text import TOKENIZERS
 
-__all__ = ["Constraint", "check_parameters", "pooling_names", "resolve_layers"]
+__all__ = [
+    "CONSTRAINTS",
+    "check_vectorizer_parameters",
+    "pooling_constraint",
+    "pooling_names",
+    "resolve_layers",
+]
 
 LAYER_MIXES = ("average", "concat", "learned")
 
 
-class Constraint(NamedTuple):
-    """What a parameter may be: a test, and the same in words."""
-
-    accepts: Callable[[Any], bool]
-    expected: str
-
-
-def check_parameters(
-    estimator: str,
-    parameters: Mapping[str, Any],
-    constraints: Mapping[str, Constraint] | None = None,
-) -> None:
-    """Check parameters one by one.
-
-    Parameters
-    ----------
-    estimator : str
-        Name of the class, for the message.
-    parameters : mapping of str to object
-        As ``get_params(deep=False)`` returns them.
-    constraints : mapping of str to Constraint, optional
-        Those of the vectorizers by default.
-
-    Raises
-    ------
-    InvalidParameterError
-        Names the first parameter that has a value it cannot have.
-    """
-    for name, value in parameters.items():
-        constraint = (constraints or CONSTRAINTS)[name]
-        if not constraint.accepts(value):
-            message = (
-                f"The {name!r} parameter of {estimator} must be {constraint.expected}. "
-                f"Got {_shorten(value)} instead."
-            )
-            raise InvalidParameterError(message)
+def check_vectorizer_parameters(estimator: str, parameters: Mapping[str, Any]) -> None:
+    """Check the parameters of a vectorizer; see `check_parameters`."""
+    check_parameters(estimator, parameters, CONSTRAINTS)
 
 
 def pooling_names(pooling: str | Sequence[str]) -> tuple[str, ...]:
@@ -94,19 +77,10 @@ def resolve_layers(layers: Any, n_layers: int, estimator: str) -> tuple[int, ...
     if len(set(resolved)) < len(resolved):
         message = (
             f"The 'layers' parameter of {estimator} must name each layer once. Got "
-            f"{_shorten(layers)} instead."
+            f"{quote(layers)} instead."
         )
         raise InvalidParameterError(message)
     return resolved
-
-
-def _shorten(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."
-
-
-def _choices(names: Sequence[str]) -> str:
-    return "{" + ", ".join(map(repr, names)) + "}"
 
 
 def _is_sequence(value: Any) -> bool:
@@ -120,16 +94,6 @@ def _is_path(value: Any) -> bool:
     return isinstance(value, str | os.PathLike) and str(value) != ""
 
 
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool)
-
-
-def _is_finite(value: Any) -> bool:
-    return (
-        isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
-    )
-
-
 def _is_model(value: Any) -> bool:
     if _is_path(value):
         return True
@@ -141,29 +105,30 @@ def _is_layers(value: Any) -> bool:
     if isinstance(value, str):
         return value in ("all", "top")
     if _is_sequence(value):
-        return len(value) > 0 and all(_is_whole(layer) for layer in value)
-    return _is_whole(value)
+        return len(value) > 0 and all(is_integer(layer) for layer in value)
+    return is_integer(value)
 
 
 def _is_layer_mix(value: Any) -> bool:
     if isinstance(value, str):
         return value in LAYER_MIXES
-    return _is_sequence(value) and len(value) > 0 and all(map(_is_finite, value))
+    return _is_sequence(value) and len(value) > 0 and all(map(is_finite, value))
 
 
-def _is_pooling(value: Any) -> bool:
-    if isinstance(value, str):
-        return value in POOLINGS
-    if not _is_sequence(value) or len(value) == 0:
-        return False
-    known = all(isinstance(name, str) and name in POOLINGS for name in value)
-    return known and len(set(value)) == len(value)
+def pooling_constraint(names: Sequence[str]) -> Constraint:
+    """Accept one of some poolings, or several different ones."""
 
+    def accepts(value: Any) -> bool:
+        if isinstance(value, str):
+            return value in names
+        if not _is_sequence(value) or len(value) == 0:
+            return False
+        known = all(isinstance(name, str) and name in names for name in value)
+        return known and len(set(value)) == len(value)
 
-def _one_of(*names: str) -> Constraint:
     return Constraint(
-        lambda value: isinstance(value, str) and value in names,
-        f"a str among {_choices(names)}",
+        accepts,
+        f"a str among {choices(names)} or a non-empty sequence of different ones",
     )
 
 
@@ -182,26 +147,20 @@ CONSTRAINTS: dict[str, Constraint] = {
     ),
     "layer_mix": Constraint(
         _is_layer_mix,
-        f"a str among {_choices(LAYER_MIXES)} or a sequence of finite numbers, one a "
+        f"a str among {choices(LAYER_MIXES)} or a sequence of finite numbers, one a "
         "layer",
     ),
-    "pooling": Constraint(
-        _is_pooling,
-        f"a str among {_choices(POOLINGS)} or a non-empty sequence of different ones",
-    ),
+    "pooling": pooling_constraint(POOLINGS),
     "tokenizer": Constraint(
         lambda value: (
             callable(value) or (isinstance(value, str) and value in TOKENIZERS)
         ),
-        f"a str among {_choices(TOKENIZERS)} or a callable str -> list of str",
+        f"a str among {choices(TOKENIZERS)} or a callable str -> list of str",
     ),
-    "state": _one_of("zero", "warm"),
-    "missing": _one_of("zero", "error"),
+    "state": one_of("zero", "warm"),
+    "missing": one_of("zero", "error"),
     "normalize": _BOOL,
-    "max_tokens": Constraint(
-        lambda value: value is None or (_is_whole(value) and value >= 1),
-        "None or an int in the range [1, inf)",
-    ),
+    "max_tokens": optional(POSITIVE_INT),
     "cache": Constraint(
         lambda value: (
             value is None
@@ -215,13 +174,12 @@ CONSTRAINTS: dict[str, Constraint] = {
         lambda value: isinstance(value, str) and bool(DEVICE_NAME.fullmatch(value)),
         "'auto', 'cpu', 'cuda', 'cuda:N' or 'mps'",
     ),
-    "precision": _one_of("float32", "bfloat16", "int8"),
+    "precision": one_of("float32", "bfloat16", "int8"),
     "batch_tokens": Constraint(
         lambda value: (
-            (isinstance(value, str) and value == "auto")
-            or (_is_whole(value) and value >= 1)
+            POSITIVE_INT.accepts(value) or (isinstance(value, str) and value == "auto")
         ),
-        "'auto' or an int in the range [1, inf)",
+        f"'auto' or {POSITIVE_INT.expected}",
     ),
     "verbose": _BOOL,
 }

@@ -15,7 +15,7 @@ from sklearn_elmo.learned_mix import (
     check_labels,
     learn_layer_weights,
 )
-from sklearn_elmo.parameters import check_parameters
+from sklearn_elmo.parameters import check_vectorizer_parameters
 from sklearn_elmo.pooling import mix_layers
 from sklearn_elmo.store import text_key
 
@@ -113,18 +113,18 @@ default="average"
 ModelNotFetchedError
             As `ElmoVectorizer.fit`.
         """
-        self._fit_texts(self._list_texts(X), y, stacklevel=4)
+        self._fit_texts(self._list_texts(X), y)
         return self
 
     def fit_transform(self, X: Any, y: Any = None) -> list[FloatArray]:
         """Fit, and return what `transform` returns; X may be a generator."""
         texts = self._list_texts(X)
-        self._fit_texts(texts, y, stacklevel=4)
+        self._fit_texts(texts, y)
         return self.transform(texts)
 
-    def _fit_texts(self, texts: list[Any], y: Any, stacklevel: int) -> None:
+    def _fit_texts(self, texts: list[Any], y: Any) -> None:
         setup = self._open()
-        self._warn_of_unused_parameters(setup.layers, stacklevel)
+        self._warn_of_unused_parameters(setup.layers)
         learned: dict[str, object] = {}
         if self._mixes("learned"):
             found = self._learn_layer_weights(setup, texts, y)
@@ -169,7 +169,7 @@ TextValueError
         list of list of str
             Empty for missing and empty texts.
         """
-        check_parameters(type(self).__name__, self.get_params(deep=False))
+        check_vectorizer_parameters(type(self).__name__, self.get_params(deep=False))
         # Copies, because token lists may be the caller's own.
         return [list(t) for t in self._tokenize(self._list_texts(X), first_row=0)]
 

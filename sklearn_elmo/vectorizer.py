@@ -189,7 +189,7 @@ default="average"
         ModelFileError, ModelNotFetchedError
             If the model cannot be loaded.
         """
-        self._fit_texts(X, y, stacklevel=4)
+        self._fit_texts(X, y)
         return self
 
     def fit_transform(self, X: Any, y: Any = None) -> Any:
@@ -197,8 +197,7 @@ default="average"
 
         Parameters and errors as in `fit`; returns what `transform` returns.
         """
-        # One frame more: scikit-learn wraps this method for set_output.
-        setup, texts, pooled = self._fit_texts(X, y, stacklevel=5)
+        setup, texts, pooled = self._fit_texts(X, y)
         if pooled is None:
             return self._transform_texts(setup, texts)
         return self._mix(pooled, setup)
@@ -244,13 +243,11 @@ default="average"
         check_is_fitted(self, "model_digest_")
         return feature_names(*self._fitted_layout, n_features=self.n_features_out_)
 
-    def _fit_texts(
-        self, X: Any, y: Any, stacklevel: int
-    ) -> tuple[Setup, list[Any], FloatArray | None]:
+    def _fit_texts(self, X: Any, y: Any) -> tuple[Setup, list[Any], FloatArray | None]:
         """Fit; return what has been made on the way."""
         setup = self._open()
         texts = self._list_texts(X)
-        self._warn_of_unused_parameters(setup.layers, stacklevel)
+        self._warn_of_unused_parameters(setup.layers)
         poolings = pooling_names(self.pooling)
         learned: dict[str, object] = {}
         if "idf" in poolings:

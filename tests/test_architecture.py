@@ -16,7 +16,8 @@ PACKAGE = Path(__file__).parents[1] / "sklearn_elmo"
 # From the ground up. A part may import from lower levels only, and from itself.
 LEVELS = [
     ["errors"],
-    ["atomic_files", "parallel"],
+    ["messages", "constraints", "atomic_files", "parallel"],
+    ["compressed"],
     ["bilm", "text", "downloads", "pooling"],
     ["inference", "store"],
     ["models"],
@@ -33,15 +34,15 @@ LEVEL_OF = {part: level for level, parts in enumerate(LEVELS) for part in parts}
 
 # Parts that may know less than their level allows.
 NARROWER = {
-    "pooling": {"errors"},
-    "bilm": {"errors", "atomic_files"},
+    "pooling": set(),
+    "bilm": {"errors", "atomic_files", "messages"},
     "inference": {"bilm", "parallel"},
-    "text": {"errors"},
+    "text": {"errors", "messages"},
     # For the tokens of a str to export; it knows texts by their tokens else.
-    "store": {"errors", "text"},
-    "models": {"errors", "bilm", "downloads", "inference", "parallel"},
+    "store": {"errors", "messages", "constraints", "atomic_files", "text"},
+    "models": {"errors", "messages", "bilm", "downloads", "inference", "parallel"},
     "engine": {"errors", "inference", "store", "models", "pooling"},
-    "learned_mix": {"errors"},
+    "learned_mix": {"errors", "messages"},
 }
 
 TORCH_AT_THE_TOP = {"bilm", "inference", "parallel", "pretraining", "allennlp"}

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from sklearn_elmo import cli
-from sklearn_elmo.atomic_files import replacing
+from sklearn_elmo.atomic_files import new_output, replacing
 from sklearn_elmo.cli import main
 from sklearn_elmo.errors import (
     ModelFileError,
@@ -305,25 +305,25 @@ def test_replacing_leaves_nothing_after_an_error(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_replacing_follows_a_link(tmp_path: Path) -> None:
+def test_new_output_follows_a_link(tmp_path: Path) -> None:
     folder = tmp_path / "folder"
     folder.mkdir()
     (folder / "real").write_bytes(b"old")
     link = tmp_path / "link"
     link.symlink_to(folder / "real")
-    with replacing(link) as temporary:
+    with new_output(link) as temporary:
         temporary.write_bytes(b"new")
     assert link.is_symlink()
     assert (folder / "real").read_bytes() == b"new"
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
-def test_replacing_refuses_what_is_no_file(tmp_path: Path) -> None:
+def test_new_output_refuses_what_is_not_a_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for target, problem in [
         (tmp_path, "is a folder"),
         (tmp_path / "missing" / "out", "There is no folder"),
         (tmp_path / "pipe", "no regular file"),
     ]:
-        with pytest.raises(OutputFileError, match=problem), replacing(target):
+        with pytest.raises(OutputFileError, match=problem), new_output(target):
             pass

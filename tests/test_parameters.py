@@ -9,7 +9,11 @@ from sklearn.base import clone
 
 from sklearn_elmo import ElmoTokenVectorizer, ElmoVectorizer
 from sklearn_elmo.errors import InvalidParameterError, SklearnElmoError
-from sklearn_elmo.parameters import CONSTRAINTS, check_parameters, resolve_layers
+from sklearn_elmo.parameters import (
+    CONSTRAINTS,
+    check_vectorizer_parameters,
+    resolve_layers,
+)
 from sklearn_elmo.store import EmbeddingStore
 
 WRONG = [
@@ -219,8 +223,10 @@ def test_every_parameter_has_a_constraint():
 
 
 def test_defaults_are_accepted():
-    check_parameters("ElmoVectorizer", ElmoVectorizer().get_params())
-    check_parameters("ElmoTokenVectorizer", ElmoTokenVectorizer().get_params())
+    check_vectorizer_parameters("ElmoVectorizer", ElmoVectorizer().get_params())
+    check_vectorizer_parameters(
+        "ElmoTokenVectorizer", ElmoTokenVectorizer().get_params()
+    )
 
 
 def test_message_about_a_huge_value_is_short():

@@ -534,7 +534,7 @@ def test_export_of_what_is_not_there(tmp_path, texts, error, message):
 def test_export_to_nowhere(tmp_path):
     store = EmbeddingStore(tmp_path / "store")
     store_texts(store, [["a"]])
-    with pytest.raises(OutputFileError, match="Cannot write"):
+    with pytest.raises(OutputFileError, match="There is no folder"):
         store.export([["a"]], tmp_path / "nowhere" / "out.h5")
     with pytest.raises(StoreError, match="expected one"):
         EmbeddingStore(tmp_path / "empty").export([["a"]], tmp_path / "out.h5")

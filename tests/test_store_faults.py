@@ -15,8 +15,9 @@ import numpy as np
 import pytest
 from store_workers import FIELDS, keys_of, recipe_of, request
 
+from sklearn_elmo import atomic_files
 from sklearn_elmo.errors import CacheWarning
-from sklearn_elmo.store import EmbeddingStore, cache_warnings, files, maintenance, view
+from sklearn_elmo.store import EmbeddingStore, cache_warnings, maintenance, view
 
 
 @pytest.fixture(autouse=True)
@@ -310,7 +311,7 @@ def test_write_that_fails_half_way(tmp_path, monkeypatch, number):
         file.write(bytes(content[:1000]))
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(files, "_write_all", fail)
+    monkeypatch.setattr(atomic_files, "_write_all", fail)
     store = EmbeddingStore(tmp_path)
     with one_warning(os.strerror(number)):
         for _ in range(3):
@@ -330,7 +331,7 @@ def test_reads_that_fail(tmp_path, monkeypatch):
 
     with monkeypatch.context() as patch, one_warning("Stale file handle"):
         patch.setattr("sklearn_elmo.store.folder.read_records", fail)
-        patch.setattr(files, "_write_all", fail)
+        patch.setattr(atomic_files, "_write_all", fail)
         assert request(store, range(20)) == 20
     assert request(restarted(store), range(20)) == 0  # nothing was thrown away
 

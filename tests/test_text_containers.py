@@ -13,7 +13,8 @@ import pytest
 import scipy.sparse
 
 from sklearn_elmo.errors import SklearnElmoError, TextTypeError, TextValueError
-from sklearn_elmo.text.containers import as_texts, is_missing, quote
+from sklearn_elmo.messages import quote
+from sklearn_elmo.text.containers import as_texts, is_missing
 
 TEXTS = ["a cat", "", "the dog"]
 TOKENS = [["a", "cat"], [], ["the", "dog"]]

@@ -40,10 +40,10 @@ __all__ = [
 ]
 
 _HOMES = {
-    "DEFAULT_OPTIONS_FILE": "sources",
-    "DEFAULT_WEIGHT_FILE": "sources",
+    "DEFAULT_OPTIONS_FILE": "model_files",
+    "DEFAULT_WEIGHT_FILE": "model_files",
     "ELMoTokenCharactersIndexer": "indexers",
-    "Elmo": "module",
+    "Elmo": "elmo",
     "ElmoEmbedder": "embedder",
     "ElmoTokenEmbedder": "token_embedder",
     "ScalarMix": "scalar_mix",

@@ -1,7 +1,6 @@
 """`Elmo`: layers of a biLM, mixed with learned weights, as a PyTorch module."""
 
 import math
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
@@ -17,6 +16,7 @@ from sklearn_elmo.errors import (
     TextValueError,
     UnusedParameterWarning,
 )
+from sklearn_elmo.messages import warn_caller
 
 __all__ = ["Elmo"]
 
@@ -174,10 +174,9 @@ class Elmo(nn.Module):
             if self._has_cached_vocab:
                 flat_words = word_inputs.reshape(n_rows, word_inputs.shape[-1])
             else:
-                warnings.warn(
+                warn_caller(
                     "word_inputs have no effect on an Elmo without vocab_to_cache.",
                     UnusedParameterWarning,
-                    stacklevel=2,
                 )
         output = self._elmo_lstm(inputs.reshape(n_rows, *inputs.shape[-2:]), flat_words)
         layers, mask = output["activations"], output["mask"]

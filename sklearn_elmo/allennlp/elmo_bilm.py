@@ -1,7 +1,6 @@
 """The biLM as AllenNLP's `Elmo` holds it: with a state that lives between calls."""
 
 import copy
-import warnings
 from collections.abc import Sequence
 from typing import Any, Literal, Self
 
@@ -15,6 +14,7 @@ from sklearn_elmo.bilm.characters import BEGIN_SENTENCE, END_SENTENCE
 from sklearn_elmo.bilm.lstm import LstmState
 from sklearn_elmo.errors import SklearnElmoWarning, TextValueError
 from sklearn_elmo.inference.encoder import Encoder
+from sklearn_elmo.messages import warn_caller
 
 __all__ = ["ElmoBiLm", "StateMode"]
 
@@ -62,11 +62,10 @@ class ElmoBiLm(FileBiLm):
         if vocab_to_cache is not None:
             self._cache_words(vocab_to_cache)
             if requires_grad:
-                warnings.warn(
+                warn_caller(
                     "With requires_grad=True the vectors of vocab_to_cache are trained "
                     "apart from the character weights that they came from.",
                     SklearnElmoWarning,
-                    stacklevel=3,
                 )
         arguments = {
             "options_file": options_file,

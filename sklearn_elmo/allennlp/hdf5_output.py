@@ -20,7 +20,7 @@ from sklearn_elmo.errors import (
     SklearnElmoError,
     TextValueError,
 )
-from sklearn_elmo.text.containers import quote
+from sklearn_elmo.messages import quote
 
 if TYPE_CHECKING:
     import h5py

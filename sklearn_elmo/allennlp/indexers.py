@@ -1,6 +1,5 @@
 """Tokens to tensors: the biLM's character ids, and ids of whole words."""
 
-import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -10,7 +9,7 @@ from torch import Tensor
 
 from sklearn_elmo.bilm.characters import DEFAULT_MAX_CHARACTERS, token_to_character_ids
 from sklearn_elmo.errors import SklearnElmoWarning, TextTypeError
-from sklearn_elmo.text.containers import quote
+from sklearn_elmo.messages import quote, warn_caller
 
 __all__ = [
     "PADDING_TOKEN",
@@ -79,11 +78,10 @@ def _sentence_ids(
     number: int, sentence: Sequence[str], max_characters: int
 ) -> list[list[int]]:
     if isinstance(sentence, str):
-        warnings.warn(
+        warn_caller(
             f"Sentence {number} is a str ({quote(sentence)}), so that each of its "
             "letters counts as a token; give a list of tokens.",
             SklearnElmoWarning,
-            stacklevel=4,
         )
     ids = []
     for position, token in enumerate(sentence):

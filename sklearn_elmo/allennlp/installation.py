@@ -12,9 +12,9 @@ __all__ = ["install"]
 _HERE = "sklearn_elmo.allennlp"
 _NAMES: dict[str, dict[str, tuple[str, str]]] = {
     "allennlp.modules.elmo": {
-        "Elmo": (f"{_HERE}.module", "Elmo"),
+        "Elmo": (f"{_HERE}.elmo", "Elmo"),
         "ScalarMix": (f"{_HERE}.scalar_mix", "ScalarMix"),
-        "_ElmoBiLm": (f"{_HERE}.bilm_module", "ElmoBiLm"),
+        "_ElmoBiLm": (f"{_HERE}.elmo_bilm", "ElmoBiLm"),
         "_ElmoCharacterEncoder": (f"{_HERE}.character_encoder", "ElmoCharacterEncoder"),
         "batch_to_ids": (f"{_HERE}.indexers", "batch_to_ids"),
     },
@@ -29,8 +29,8 @@ _NAMES: dict[str, dict[str, tuple[str, str]]] = {
     },
     "allennlp.commands.elmo": {
         "DEFAULT_BATCH_SIZE": (f"{_HERE}.embedder", "DEFAULT_BATCH_SIZE"),
-        "DEFAULT_OPTIONS_FILE": (f"{_HERE}.sources", "DEFAULT_OPTIONS_FILE"),
-        "DEFAULT_WEIGHT_FILE": (f"{_HERE}.sources", "DEFAULT_WEIGHT_FILE"),
+        "DEFAULT_OPTIONS_FILE": (f"{_HERE}.model_files", "DEFAULT_OPTIONS_FILE"),
+        "DEFAULT_WEIGHT_FILE": (f"{_HERE}.model_files", "DEFAULT_WEIGHT_FILE"),
         "ElmoEmbedder": (f"{_HERE}.embedder", "ElmoEmbedder"),
         "batch_to_ids": (f"{_HERE}.indexers", "batch_to_ids"),
     },

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from sklearn_elmo.atomic_files import replacing
+from sklearn_elmo.atomic_files import new_output
 from sklearn_elmo.bilm.layout import WeightLayout
 from sklearn_elmo.bilm.locations import ModelSource, OpenFile, open_files
 from sklearn_elmo.bilm.options import BiLmOptions
@@ -127,9 +127,9 @@ def write_model(
         for name, array in stored.items():
             file.create_dataset(name, data=array, fletcher32=True)
         file.attrs[_CHECKSUM] = _checksum(stored)
-    with replacing(folder / "weights.hdf5") as path:
+    with new_output(folder / "weights.hdf5") as path:
         path.write_bytes(image.getbuffer())
-    with replacing(folder / "options.json") as path:
+    with new_output(folder / "options.json") as path:
         text = json.dumps(options.to_dict(), indent=2) + "\n"
         path.write_text(text, encoding="utf-8")
 

@@ -7,11 +7,11 @@ import io
 import os
 import sys
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from typing import IO, Any
 
 from sklearn_elmo.errors import OutputFileError, TextValueError, UnusedParameterWarning
+from sklearn_elmo.messages import warn_caller
 
 __all__ = ["add_parser", "run"]
 
@@ -119,10 +119,9 @@ def run(arguments: argparse.Namespace) -> None:
         arguments.usage_error("--model goes without --options-file and --weight-file")
     _check_files(arguments.input_file, arguments.output_file)
     if arguments.vocab_path is not None:
-        warnings.warn(
+        warn_caller(
             "--vocab-path has no effect: characters need no vocabulary.",
             UnusedParameterWarning,
-            stacklevel=1,
         )
     for package in arguments.include_package:
         importlib.import_module(package)

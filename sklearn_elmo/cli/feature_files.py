@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sklearn_elmo.atomic_files import PatientFile, check_place, replacing, signals_wait
+from sklearn_elmo.atomic_files import PatientFile, check_place, new_output, signals_wait
 from sklearn_elmo.cli.tables import import_pyarrow
 from sklearn_elmo.errors import OutputFileError
 
@@ -82,7 +82,7 @@ def open_features(target: str, names: Sequence[str]) -> "AbstractContextManager[
 @contextlib.contextmanager
 def _open_features(target: str, names: list[str]) -> "Iterator[Write]":
     open_writer = _WRITERS[_suffix(target)]
-    with replacing(target) as temporary, open_writer(temporary, names) as write:
+    with new_output(target) as temporary, open_writer(temporary, names) as write:
         yield write
 
 

@@ -5,23 +5,21 @@ order mark; a line ends with LF or CR LF and nothing else, so that no character 
 text is taken for the end of one.
 """
 
-import contextlib
 import csv
 import json
-import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import IO, Any, NamedTuple
 
-try:
-    from lzma import LZMAError
-except ImportError:  # left out of some builds of Python
-    LZMAError = EOFError  # type: ignore[misc, assignment]
-
-from sklearn_elmo.errors import SklearnElmoError, TextTypeError, TextValueError
+from sklearn_elmo.errors import (
+    MissingPackageError,
+    SklearnElmoError,
+    TextTypeError,
+    TextValueError,
+)
+from sklearn_elmo.messages import quote
 
 __all__ = ["Row", "read_csv", "read_jsonl", "read_lines", "read_parquet"]
 
-_DECOMPRESSION_ERRORS = (EOFError, LZMAError, zlib.error, OSError)
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 # The csv module keeps this number in a C long, which has 32 bits on Windows.
@@ -29,7 +27,6 @@ _LONGEST_FIELD = 2**31 - 1
 _ROWS_PER_BATCH = 1024
 _PARQUET_BUFFER_BYTES = 2**20
 _MOST_NAMES = 10
-_QUOTE_LENGTH = 40  # characters of a user's text that a message may show
 
 
 class Row(NamedTuple):
@@ -38,10 +35,6 @@ class Row(NamedTuple):
     number: int
     """Of its first line, or of the row in a Parquet file; counted from 1."""
     values: Sequence[Any]
-
-
-class MissingPackageError(SklearnElmoError, ImportError):
-    """A format needs a package that is not installed."""
 
 
 def read_lines(file: IO[bytes], name: str) -> Iterator[Row]:
@@ -188,29 +181,6 @@ def import_pyarrow() -> Any:
     return pyarrow
 
 
-def quote(value: Any) -> str:
-    """Show a value in a message, cut to 40 characters on one line."""
-    shown = " ".join(repr(value).split())
-    if len(shown) <= _QUOTE_LENGTH:
-        return shown
-    return shown[: _QUOTE_LENGTH - 3] + "..."
-
-
-@contextlib.contextmanager
-def damage_named(name: str) -> Iterator[None]:
-    """Name the file if what is compressed turns out to be damaged."""
-    try:
-        yield
-    except _DECOMPRESSION_ERRORS as cause:
-        if isinstance(cause, OSError) and cause.errno is not None:
-            raise  # of the file system: it says what is wrong itself
-        message = (
-            f"{name} is damaged, or not compressed as its name says ({cause}). Get or "
-            "write it again."
-        )
-        raise TextValueError(message) from cause
-
-
 class _CountedLines:
     """Lines that know the number of the last one, and whether it was the last."""
 
@@ -261,27 +231,26 @@ def _records(
 
 def _decoded_lines(file: IO[bytes], name: str) -> Iterator[tuple[int, str]]:
     """Yield line numbers and lines with their ends."""
-    with damage_named(name):
-        for number, line in enumerate(file, start=1):
-            if number == 1:
-                if line.startswith(_UTF16_MARKS):
-                    message = (
-                        f"{name} is UTF-16, not UTF-8. Convert it, e.g. with "
-                        "'iconv -f utf-16 -t utf-8'."
-                    )
-                    raise TextValueError(message)
-                line = line.removeprefix(_BYTE_ORDER_MARK)
-            try:
-                text = line.decode("utf-8")
-            except UnicodeDecodeError as cause:
-                shown = quote(line[cause.start : cause.start + 8])
+    for number, line in enumerate(file, start=1):
+        if number == 1:
+            if line.startswith(_UTF16_MARKS):
                 message = (
-                    f"Line {number} of {name} is no UTF-8 (byte {cause.start}: "
-                    f"{shown}). Convert the file, e.g. with "
-                    "'iconv -f latin1 -t utf-8', or give the right --format."
+                    f"{name} is UTF-16, not UTF-8. Convert it, e.g. with "
+                    "'iconv -f utf-16 -t utf-8'."
                 )
-                raise TextValueError(message) from cause
-            yield number, text
+                raise TextValueError(message)
+            line = line.removeprefix(_BYTE_ORDER_MARK)
+        try:
+            text = line.decode("utf-8")
+        except UnicodeDecodeError as cause:
+            shown = quote(line[cause.start : cause.start + 8])
+            message = (
+                f"Line {number} of {name} is no UTF-8 (byte {cause.start}: "
+                f"{shown}). Convert the file, e.g. with "
+                "'iconv -f latin1 -t utf-8', or give the right --format."
+            )
+            raise TextValueError(message) from cause
+        yield number, text
 
 
 def _position(names: Sequence[str], column: str | None, name: str) -> int:

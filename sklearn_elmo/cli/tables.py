@@ -17,7 +17,9 @@ from typing import IO
 
 from sklearn_elmo.cli import formats
 from sklearn_elmo.cli.formats import Row, import_pyarrow
+from sklearn_elmo.compressed import SUFFIXES, open_compressed
 from sklearn_elmo.errors import TextTypeError, TextValueError
+from sklearn_elmo.messages import quote
 
 __all__ = ["FORMATS", "Table", "chunks", "import_pyarrow", "iterate_texts"]
 
@@ -32,7 +34,6 @@ _SUFFIXES = {
     ".txt": "lines",
 }
 FORMATS = ("csv", "tsv", "jsonl", "parquet", "lines")
-_COMPRESSIONS = (".gz", ".bz2", ".xz")
 
 # What `chunks` takes up at a time.
 _CHUNK_TEXTS = 4096
@@ -198,7 +199,7 @@ class Table:
         )
         message = (
             f"{self.where(row)}: {what} is {type(value).__name__} "
-            f"({formats.quote(value)}), not a string. {advice}"
+            f"({quote(value)}), not a string. {advice}"
         )
         raise TextTypeError(message)
 
@@ -206,7 +207,7 @@ class Table:
         if self.path == "-":
             return "lines"
         suffixes = [suffix.lower() for suffix in Path(self.path).suffixes]
-        if suffixes and suffixes[-1] in _COMPRESSIONS:
+        if suffixes and suffixes[-1] in SUFFIXES:
             suffixes.pop()
         if suffixes and suffixes[-1] in _SUFFIXES:
             return _SUFFIXES[suffixes[-1]]
@@ -234,7 +235,7 @@ class Table:
         """Tell whether the file has to be read again, or in any order, but cannot."""
         if self.path == "-":
             return self.reread or self.format == "parquet"
-        if self.format == "parquet" and Path(self.path).suffix in _COMPRESSIONS:
+        if self.format == "parquet" and Path(self.path).suffix in SUFFIXES:
             return True
         is_pipe = not stat.S_ISREG(os.stat(self.path).st_mode)
         return is_pipe and (self.reread or self.format == "parquet")
@@ -246,23 +247,10 @@ class Table:
             if self.path == "-":
                 shutil.copyfileobj(sys.stdin.buffer, copy, 2**20)
             else:
-                with self._open_path() as file, formats.damage_named(self.name):
+                with self._open_path() as file:
                     shutil.copyfileobj(file, copy, 2**20)
             stack.pop_all()
         return copy
 
     def _open_path(self) -> IO[bytes]:
-        match Path(self.path).suffix.lower():
-            case ".gz":
-                import gzip
-
-                return gzip.open(self.path, "rb")  # type: ignore[return-value]
-            case ".bz2":
-                import bz2
-
-                return bz2.open(self.path, "rb")
-            case ".xz":
-                import lzma
-
-                return lzma.open(self.path, "rb")
-        return open(self.path, "rb")
+        return open_compressed(self.path, error=TextValueError, name=self.name)

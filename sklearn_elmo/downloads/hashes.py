@@ -8,10 +8,9 @@ A user pins a hash by passing it, or by writing it into the file by hand::
 import dataclasses
 import hashlib
 import json
-import os
-import tempfile
 from pathlib import Path
 
+from sklearn_elmo.atomic_files import write_bytes
 from sklearn_elmo.errors import DownloadError
 
 HASHES_FILE_NAME = "known_hashes.json"
@@ -74,25 +73,11 @@ def record(home: Path, key: str, found: Fingerprint) -> None:
         with FileLock(f"{path}.lock", timeout=LOCK_TIMEOUT_S):
             known = read_known(home)
             known[key] = found
-            _write_json(
-                path, {k: dataclasses.asdict(v) for k, v in sorted(known.items())}
-            )
+            content = {k: dataclasses.asdict(v) for k, v in sorted(known.items())}
+            write_bytes(path, json.dumps(content, indent=1).encode())
     except Timeout as error:
         message = (
             f"Another process has held {path}.lock for {LOCK_TIMEOUT_S:.0f} s; the "
             "hash could not be recorded. Try again when it has ended."
         )
         raise DownloadError(message) from error
-
-
-def _write_json(path: Path, value: object) -> None:
-    descriptor, temporary = tempfile.mkstemp(prefix=path.name, dir=path.parent)
-    try:
-        with open(descriptor, "w", encoding="utf-8") as file:
-            json.dump(value, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

@@ -1,19 +1,16 @@
 """Documents out of texts and files, one at a time."""
 
-import bz2
-import gzip
-import importlib
-import io
-import lzma
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
+from sklearn_elmo.compressed import open_compressed
 from sklearn_elmo.errors import CorpusError
+from sklearn_elmo.messages import quote
 
 __all__ = ["Document", "iterate_documents", "shuffled"]
 
@@ -23,7 +20,6 @@ Document = list[str] | list[list[str]]
 # A file without empty lines is cut into documents of so many lines, so that shuffling
 # leaves most sentences beside their neighbours.
 _LINES_PER_DOCUMENT = 100
-_LONGEST_QUOTE = 40
 _NOTHING = object()
 
 
@@ -44,15 +40,15 @@ def iterate_documents(X: Any) -> Iterator[Document]:
     """
     if isinstance(X, bytes) or not isinstance(X, str | os.PathLike | Iterable):
         message = (
-            f"The text to train on is {_quote(X)}; expected texts, or paths of text "
-            "files. Pass a list of either."
+            f"The training text is {type(X).__name__} ({quote(X)}); expected texts, or "
+            "paths of text files. Pass a list of either."
         )
         raise CorpusError(message)
     if isinstance(X, str | os.PathLike):
         X = [X]
         if not _is_path(X[0]):
             message = (
-                f"The text to train on is a single str, {_quote(X[0])}, that names no "
+                f"The text to train on is a single str, {quote(X[0])}, that names no "
                 "file; expected several texts, or paths. Pass a list."
             )
             raise CorpusError(message)
@@ -64,8 +60,8 @@ def iterate_documents(X: Any) -> Iterator[Document]:
         for position, path in enumerate(chain([first], elements)):
             if not isinstance(path, str | os.PathLike):
                 message = (
-                    f"Element {position} is {_quote(path)}, while the first one is a "
-                    "path; expected paths only. Do not mix paths and texts."
+                    f"Element {position} is {type(path).__name__} ({quote(path)}), "
+                    "while the first one is a path. Do not mix paths and texts."
                 )
                 raise CorpusError(message)
             yield from _documents_of_file(Path(path))
@@ -109,8 +105,8 @@ def _document_of_text(position: int, text: Any) -> Document:
     ):
         return [list(text)]
     message = (
-        f"Element {position} of the texts to train on is {_quote(text)}; expected str "
-        "or a list of str. Leave it out, or convert it."
+        f"Training text {position} is {type(text).__name__} ({quote(text)}); expected "
+        "str or a list of str. Leave it out, or convert it."
     )
     raise CorpusError(message)
 
@@ -128,62 +124,20 @@ def _documents_of_file(path: Path) -> Iterator[list[str]]:
 
 
 def _lines(path: Path) -> Iterator[str]:
-    path = path.expanduser()
-    with _opener(path)(path) as file:
-        number = 0
-        try:
-            for raw in file:
-                number += 1
-                if b"\0" in raw:
-                    message = (
-                        f"Line {number} of {str(path)!r} has a zero byte; expected "
-                        "text in UTF-8. Is it a binary file?"
-                    )
-                    raise CorpusError(message)
-                yield raw.decode("utf-8-sig" if number == 1 else "utf-8").strip()
-        except UnicodeDecodeError as error:
-            message = (
-                f"Line {number} of {str(path)!r} is not UTF-8 ({_quote(raw)}); "
-                "expected text in UTF-8. Convert it, e.g. with iconv."
-            )
-            raise CorpusError(message) from error
-        except (EOFError, lzma.LZMAError, gzip.BadGzipFile, OSError) as error:
-            if isinstance(error, OSError) and error.errno is not None:
-                raise
-            message = (
-                f"The packed file {str(path)!r} is damaged after line {number} "
-                f"({error}); expected a whole one. Copy it again."
-            )
-            raise CorpusError(message) from error
-
-
-def _opener(path: Path) -> Callable[[Path], IO[bytes]]:
-    openers: dict[str, Callable[[Path], Any]] = {
-        ".gz": gzip.open,
-        ".bz2": bz2.open,
-        ".xz": lzma.open,
-        ".zst": _open_zstandard,
-    }
-    return openers.get(path.suffix.lower(), lambda plain: plain.open("rb"))
-
-
-def _open_zstandard(path: Path) -> IO[bytes]:
-    try:
-        zstandard = importlib.import_module("zstandard")
-    except ImportError as error:
-        message = (
-            f"The file {str(path)!r} is packed with Zstandard, which needs the package "
-            "zstandard. Install it, or pack the file with gzip or xz."
-        )
-        raise CorpusError(message) from error
-    reader: IO[bytes] = io.BufferedReader(
-        zstandard.ZstdDecompressor().stream_reader(path.open("rb"))
-    )
-    return reader
-
-
-def _quote(value: Any) -> str:
-    text = repr(value)
-    if len(text) > _LONGEST_QUOTE:
-        text = text[: _LONGEST_QUOTE - 3] + "..."
-    return f"{type(value).__name__} ({text})"
+    with open_compressed(path, error=CorpusError) as file:
+        for number, raw in enumerate(file, start=1):
+            if b"\0" in raw:
+                message = (
+                    f"Line {number} of {str(path)!r} has a zero byte; expected text in "
+                    "UTF-8. Is it a binary file?"
+                )
+                raise CorpusError(message)
+            try:
+                line = raw.decode("utf-8-sig" if number == 1 else "utf-8")
+            except UnicodeDecodeError as error:
+                message = (
+                    f"Line {number} of {str(path)!r} is not UTF-8 ({quote(raw)}). "
+                    "Convert the file, e.g. with iconv."
+                )
+                raise CorpusError(message) from error
+            yield line.strip()

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from sklearn_elmo.atomic_files import write_bytes
 from sklearn_elmo.bilm.model import BiLm
 from sklearn_elmo.bilm.weights import read_model, write_model
 from sklearn_elmo.errors import ModelFileError
-from sklearn_elmo.pretraining.checkpoint import write_text
 from sklearn_elmo.pretraining.network import LanguageModel
 from sklearn_elmo.pretraining.vocabulary import Vocabulary
 
@@ -54,7 +54,9 @@ def save_language_model(
     finally:
         temporary.unlink(missing_ok=True)
     content = {"words": vocabulary.words, "counts": vocabulary.counts}
-    write_text(folder / VOCABULARY_NAME, json.dumps(content, ensure_ascii=True))
+    write_bytes(
+        folder / VOCABULARY_NAME, json.dumps(content, ensure_ascii=True).encode()
+    )
 
 
 def load_language_model(folder: Path) -> SavedModel:

@@ -3,7 +3,6 @@
 import copy
 import logging
 import os
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
@@ -13,14 +12,14 @@ import torch
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_elmo.atomic_files import write_bytes
 from sklearn_elmo.errors import (
     CorpusError,
     InvalidParameterError,
     UnusedParameterWarning,
 )
+from sklearn_elmo.messages import warn_caller
 from sklearn_elmo.models import resolve_device
-from sklearn_elmo.pretraining.checkpoint import write_text
-from sklearn_elmo.pretraining.constraints import check_pretrainer_parameters
 from sklearn_elmo.pretraining.corpus import Corpus, encode_documents
 from sklearn_elmo.pretraining.distillation.answers import Teacher, TokenTeacher
 from sklearn_elmo.pretraining.distillation.teacher import Teachers
@@ -38,6 +37,7 @@ from sklearn_elmo.pretraining.files import (
 from sklearn_elmo.pretraining.initial_model import begin
 from sklearn_elmo.pretraining.loss_plot import save_loss_plot
 from sklearn_elmo.pretraining.model_card import model_card
+from sklearn_elmo.pretraining.parameters import check_pretrainer_parameters
 from sklearn_elmo.pretraining.progress import progress_bar
 from sklearn_elmo.pretraining.settings import Budget, Settings
 from sklearn_elmo.pretraining.trainer import Trainer
@@ -334,7 +334,7 @@ class ElmoPretrainer(BaseEstimator):
             last_rows=last_rows,
             device=resolve_device(self.device),
         )
-        write_text(folder / CARD_NAME, card)
+        write_bytes(folder / CARD_NAME, card.encode())
         save_loss_plot(folder / "loss.png", self.history_)
 
     @classmethod
@@ -363,7 +363,7 @@ class ElmoPretrainer(BaseEstimator):
                 "The 'size' parameter of ElmoPretrainer has no effect together with "
                 "'init': the shape is that of the model to begin with."
             )
-            warnings.warn(message, UnusedParameterWarning, stacklevel=3)
+            warn_caller(message, UnusedParameterWarning)
 
     def _train(
         self, corpus: Corpus, vocabulary: Vocabulary, folder: Path, seed: int

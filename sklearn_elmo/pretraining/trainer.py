@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from sklearn_elmo.atomic_files import write_bytes
 from sklearn_elmo.errors import TrainingError
 from sklearn_elmo.pretraining.batches import Lanes
 from sklearn_elmo.pretraining.checkpoint import (
     load_checkpoint,
     save_checkpoint,
     to_json_lines,
-    write_text,
 )
 from sklearn_elmo.pretraining.corpus import Corpus, EncodedText
 from sklearn_elmo.pretraining.distillation.heads import TeacherHeads
@@ -169,7 +169,7 @@ class Trainer:
             "history": self.history,
         }
         save_checkpoint(self.folder, content)
-        write_text(self.folder / METRICS_NAME, to_json_lines(self.history))
+        write_bytes(self.folder / METRICS_NAME, to_json_lines(self.history).encode())
 
     def perplexity(self, max_tokens: int) -> Perplexity | None:
         """Judge the model on the held-out text, None if there is none."""

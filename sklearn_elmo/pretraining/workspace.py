@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from sklearn_elmo.pretraining.checkpoint import load_checkpoint, write_text
+from sklearn_elmo.atomic_files import write_bytes
+from sklearn_elmo.pretraining.checkpoint import load_checkpoint
 from sklearn_elmo.pretraining.corpus import Corpus, Tokenize, open_corpus, read_corpus
 from sklearn_elmo.pretraining.documents import Document, iterate_documents, shuffled
 
@@ -84,7 +85,7 @@ def read_text(
     corpus = read_corpus(
         documents, tokenize, folder, held_out_share=held_out_share, generator=generator
     )
-    write_text(identity, json.dumps(source))
+    write_bytes(identity, json.dumps(source).encode())
     return corpus
 
 

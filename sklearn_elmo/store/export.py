@@ -1,17 +1,14 @@
 """Writing the rows of chosen texts to one ordered HDF5 file."""
 
-import os
-import uuid
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from sklearn_elmo.atomic_files import new_hdf5
 from sklearn_elmo.errors import OutputFileError, StoreError
-from sklearn_elmo.store.files import TEMPORARY_SUFFIX
 from sklearn_elmo.store.folder import RecipeFolder
 from sklearn_elmo.store.recipe import text_key
 from sklearn_elmo.store.view import view_of
@@ -49,28 +46,22 @@ def export_texts(
     OutputFileError
         If the file cannot be written.
     """
-    import h5py
-
     fields = _common_fields(folder, texts)
     ragged = view_of(folder.path).ragged()
-    temporary = target.with_name(f".{uuid.uuid4().hex}{TEMPORARY_SUFFIX}")
     try:
-        with h5py.File(temporary, "x") as file:
+        with new_hdf5(target) as (file, check):
             file.attrs["recipe"] = folder.recipe.text
             if ragged:
                 file.create_dataset("lengths", data=[len(text) for text in texts])
             for name, width in sorted(fields.items()):
                 rows = _rows(folder, texts, name, width, ragged)
                 file.create_dataset(name, data=rows)
-        os.replace(temporary, target)
-    except StoreError:
+                check()
+    except (OutputFileError, StoreError):
         raise
     except (OSError, RuntimeError) as error:  # HDF5 raises either when a disk is full
         message = f"Cannot write {target}: {error}."
         raise OutputFileError(message) from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
 
 
 def has_one_row_of_each(folder: RecipeFolder, texts: Sequence[Sequence[str]]) -> bool:

@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from sklearn_elmo.store.files import TEMPORARY_SUFFIX, entries_of
+from sklearn_elmo.atomic_files import TEMPORARY_SUFFIX
+from sklearn_elmo.store.files import entries_of
 from sklearn_elmo.store.locks import LOCK_FOLDER, lock
 from sklearn_elmo.store.recipe import FOLDER_PREFIX, RECIPE_FILE
 from sklearn_elmo.store.records import Records, concatenate

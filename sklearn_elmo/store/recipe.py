@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sklearn_elmo.store.files import write_file
+from sklearn_elmo.atomic_files import write_bytes
 
 FOLDER_PREFIX = "v1-"
 RECIPE_FILE = "recipe.json"
@@ -56,7 +56,7 @@ class Recipe:
         if Recipe.read(folder) == self:
             return
         content = {"dtype": self.dtype, "description": self.description}
-        write_file(
+        write_bytes(
             folder / RECIPE_FILE,
             json.dumps(content, sort_keys=True, indent=1).encode() + b"\n",
         )

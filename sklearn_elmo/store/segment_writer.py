@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sklearn_elmo.atomic_files import write_bytes
 from sklearn_elmo.store.checksums import (
     Integers,
     Words,
@@ -19,7 +20,6 @@ from sklearn_elmo.store.checksums import (
     row_sums,
     token_seeds,
 )
-from sklearn_elmo.store.files import write_file
 from sklearn_elmo.store.recipe import KEY_BYTES
 from sklearn_elmo.store.records import Records
 from sklearn_elmo.store.segment import FORMAT, MAGIC, numbers_within
@@ -46,7 +46,7 @@ def write_segment(folder: Path, records: Records, dtype: str) -> Path:
     content = _hdf5_image(records, dtype)
     digest = hashlib.sha256(content).hexdigest()[:32]
     path = folder / f"seg-{time.time_ns():016x}-{digest}.h5"
-    write_file(path, content)
+    write_bytes(path, content)
     return path
 
 

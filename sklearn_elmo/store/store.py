@@ -1,13 +1,18 @@
 """The store as users see it: a folder with a bound, and what one can do with it."""
 
-import numbers
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from sklearn_elmo.errors import InvalidParameterError, StoreError
+from sklearn_elmo.constraints import (
+    POSITIVE_INT,
+    Constraint,
+    check_parameters,
+    optional,
+)
+from sklearn_elmo.errors import StoreError
 from sklearn_elmo.store import maintenance
 from sklearn_elmo.store.export import as_token_lists, export_texts, has_one_row_of_each
 from sklearn_elmo.store.files import is_gone
@@ -18,6 +23,17 @@ from sklearn_elmo.store.segment import Damage, damage_of
 from sklearn_elmo.store.view import view_of
 
 _UPKEEP_TIMEOUT_S = 60.0
+
+_CONSTRAINTS = {
+    "path": Constraint(
+        lambda value: isinstance(value, str | os.PathLike), "a str or a PathLike"
+    ),
+    "max_bytes": optional(POSITIVE_INT),
+    "dtype": Constraint(
+        lambda value: isinstance(value, str) and value in ("float32", "float16"),
+        "'float32' or 'float16'",
+    ),
+}
 
 
 class EmbeddingStore:
@@ -218,21 +234,9 @@ class EmbeddingStore:
         raise StoreError(message)
 
     def _check_parameters(self) -> None:
-        n_bytes = self.max_bytes
-        bounded = isinstance(n_bytes, numbers.Integral) and n_bytes > 0
-        bounded = bounded and not isinstance(n_bytes, bool)
-        checks = {
-            "path": (isinstance(self.path, str | os.PathLike), "a str or a PathLike"),
-            "max_bytes": (n_bytes is None or bounded, "None or an int above 0"),
-            "dtype": (self.dtype in ("float32", "float16"), "'float32' or 'float16'"),
-        }
-        for name, (valid, expected) in checks.items():
-            if not valid:
-                message = (
-                    f"The {name!r} parameter of EmbeddingStore must be {expected}. "
-                    f"Got {getattr(self, name)!r} instead."
-                )
-                raise InvalidParameterError(message)
+        names = ("path", "max_bytes", "dtype")
+        values = {name: getattr(self, name) for name in names}
+        check_parameters("EmbeddingStore", values, _CONSTRAINTS)
 
     def _folder(self) -> Path:
         return Path(os.path.abspath(Path(self.path).expanduser()))

@@ -2,14 +2,12 @@
 
 import json
 import logging
-import os
 import threading
 import time
-import uuid
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 
-from sklearn_elmo.store.files import TEMPORARY_SUFFIX
+from sklearn_elmo.atomic_files import write_bytes
 from sklearn_elmo.store.locks import lock
 
 USAGE_FILE = "usage.json"
@@ -48,19 +46,15 @@ class Usage:
         """Add to the folder's counts, unless another process keeps doing so."""
         if not self._hits + self._misses:
             return
-        temporary = self._folder / f".{uuid.uuid4().hex}{TEMPORARY_SUFFIX}"
         try:
             with ExitStack() as held:
                 if not lock(held, self._folder, "usage", timeout_s):
                     return
                 hits, misses = self._read()
                 counts = {"hits": hits + self._hits, "misses": misses + self._misses}
-                temporary.write_text(json.dumps(counts), "utf-8")
-                os.replace(temporary, self._folder / USAGE_FILE)
+                write_bytes(self._folder / USAGE_FILE, json.dumps(counts).encode())
         except OSError as error:
             logger.debug("Cannot count the usage of %s: %s", self._folder, error)
-            with suppress(OSError):
-                temporary.unlink(missing_ok=True)
             return
         self._hits = self._misses = 0
         self._saved_at = time.monotonic()

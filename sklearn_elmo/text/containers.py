@@ -5,7 +5,6 @@ a missing text (None, NaN, ``pd.NA``) is None. Data frame libraries are never
 imported here: an object can only belong to one that is in ``sys.modules``.
 """
 
-import reprlib
 import sys
 from collections.abc import Mapping, Set
 from numbers import Number
@@ -14,11 +13,7 @@ from typing import Any
 import numpy as np
 
 from sklearn_elmo.errors import TextTypeError, TextValueError
-
-QUOTE_LENGTH = 40  # characters of a user's text that a message may show
-
-_QUOTE = reprlib.Repr()
-_QUOTE.maxstring = _QUOTE.maxother = _QUOTE.maxlong = QUOTE_LENGTH
+from sklearn_elmo.messages import quote
 
 
 def as_texts(
@@ -109,34 +104,6 @@ def is_missing(value: Any) -> bool:
         return bool(value != value)  # only NaN differs from itself
     pandas = sys.modules.get("pandas")
     return pandas is not None and (value is pandas.NA or value is pandas.NaT)
-
-
-def quote(value: Any) -> str:
-    r"""Show a value in a message, cut to 40 characters on one line.
-
-    Parameters
-    ----------
-    value : object
-        Anything, however large.
-
-    Returns
-    -------
-    str
-        Its ``repr``, shortened.
-
-    Examples
-    --------
-    >>> print(quote(b"caf\xc3\xa9"))
-    b'caf\xc3\xa9'
-    >>> len(quote("a" * 1000))
-    40
-    """
-    if isinstance(value, (str, bytes)):
-        shown = repr(value[: QUOTE_LENGTH + 1])
-    else:
-        shown = _QUOTE.repr(value)
-    shown = " ".join(shown.split())
-    return shown if len(shown) <= QUOTE_LENGTH else shown[: QUOTE_LENGTH - 3] + "..."
 
 
 def _list_elements(X: Any, estimator: str, pretokenized: bool) -> list[Any]:

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from sklearn_elmo.errors import InvalidParameterError, TextTypeError
-from sklearn_elmo.text.containers import check_tokens, quote
+from sklearn_elmo.messages import quote
+from sklearn_elmo.text.containers import check_tokens
 
 TOKENIZERS = ("words", "whitespace", "pretokenized")
 

@@ -1,25 +1,24 @@
 """Files of word vectors: GloVe, word2vec (text and binary) and fastText ``.vec``."""
 
-import bz2
 import functools
-import gzip
 import hashlib
 import io
-import lzma
 import os
 import re
 import zipfile
-from collections.abc import Callable, Container, Iterator
+import zlib
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 import numpy.typing as npt
 
+from sklearn_elmo.compressed import open_compressed
 from sklearn_elmo.downloads import fetch_url, fetched_url, is_url
 from sklearn_elmo.errors import ModelFileError, ModelNotFetchedError
-from sklearn_elmo.text.containers import quote
+from sklearn_elmo.messages import quote
 
 __all__ = ["WordVectors", "load_word_vectors", "read_word_vectors"]
 
@@ -30,11 +29,6 @@ _READ_BYTES = 1 << 20
 _FLOAT_BYTES = 4
 _HEADER = re.compile(rb"\d+ \d+ ?")
 _ZIP_MEMBER = re.compile(r"\((?P<archive>.+)\)#(?P<member>.+)")
-_OPENERS: dict[bytes, Callable[[Path], Any]] = {
-    b"\x1f\x8b": gzip.open,
-    b"BZh": bz2.open,
-    b"\xfd7zXZ\x00": lzma.open,
-}
 
 
 @dataclass(frozen=True)
@@ -145,7 +139,7 @@ def read_word_vectors(
                 numbers += vector.tobytes()
         with path.open("rb") as raw:
             digest = hashlib.file_digest(raw, "sha256").hexdigest()
-    except (OSError, EOFError, lzma.LZMAError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, zlib.error, zipfile.BadZipFile) as error:
         message = f"The word vectors {str(path)!r} cannot be read: {error}."
         raise ModelFileError(message) from error
     if width == 0:
@@ -175,15 +169,16 @@ def _locate(
 
 
 def _open(path: Path, member: str | None) -> IO[bytes]:
-    """Open for reading bytes, decompressing by the file's first bytes."""
-    with path.open("rb") as raw:
-        start = raw.read(8)
-    if start.startswith(b"PK\x03\x04"):
-        return _open_member(path, member)
-    for magic, opener in _OPENERS.items():
-        if start.startswith(magic):
-            return io.BufferedReader(opener(path), _READ_BYTES)
-    return path.open("rb", buffering=_READ_BYTES)
+    """Open for reading bytes; the file's first bytes say how it is compressed."""
+    file = open_compressed(path, error=ModelFileError)
+    if not file.peek(4).startswith(b"PK\x03\x04"):
+        return file
+    file.close()
+    return open_compressed(
+        _open_member(path, member),
+        name=f"({path})#{member}",
+        error=ModelFileError,
+    )
 
 
 def _open_member(path: Path, member: str | None) -> IO[bytes]:

@@ -11,12 +11,19 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_elmo.base import Idf
+from sklearn_elmo.constraints import (
+    POSITIVE_INT,
+    Constraint,
+    check_parameters,
+    one_of,
+    optional,
+)
 from sklearn_elmo.errors import (
     InvalidParameterError,
     ModelMismatchError,
 )
-from sklearn_elmo.parameters import check_parameters, pooling_names
-from sklearn_elmo.pooling import needed_reductions, pool, scale_to_unit_length
+from sklearn_elmo.parameters import CONSTRAINTS, pooling_constraint, pooling_names
+from sklearn_elmo.pooling import POOLINGS, needed_reductions, pool, scale_to_unit_length
 from sklearn_elmo.text import as_texts, tokenize_texts
 from sklearn_elmo.word_vectors.files import WordVectors, load_word_vectors
 
@@ -24,9 +31,18 @@ __all__ = ["WordVectorVectorizer"]
 
 FloatArray = npt.NDArray[np.float32]
 
-_CHOICES = {
-    "case": ("fallback", "keep", "lower"),
-    "unknown": ("skip", "zero", "mean"),
+_POOLINGS = tuple(name for name in POOLINGS if name != "final")
+_SHARED = ("tokenizer", "missing", "normalize", "max_tokens")
+_CONSTRAINTS = {
+    **{name: CONSTRAINTS[name] for name in _SHARED},
+    "vectors": Constraint(
+        lambda value: isinstance(value, str | os.PathLike), "a path or URL"
+    ),
+    # A word's vector does not have two directions, so there is no "final".
+    "pooling": pooling_constraint(_POOLINGS),
+    "case": one_of("fallback", "keep", "lower"),
+    "unknown": one_of("skip", "zero", "mean"),
+    "max_words": optional(POSITIVE_INT),
 }
 
 _REDUCTIONS: dict[str, Callable[[FloatArray], FloatArray]] = {
@@ -257,31 +273,7 @@ class WordVectorVectorizer(TransformerMixin, BaseEstimator):
         return scale_to_unit_length(rows) if self.normalize else rows
 
     def _check_parameters(self) -> None:
-        name = type(self).__name__
-        parameters = self.get_params(deep=False)
-        shared = ("pooling", "tokenizer", "missing", "normalize", "max_tokens")
-        check_parameters(name, {key: parameters[key] for key in shared})
-        expected = {
-            key: f"a str among {{{', '.join(map(repr, choices))}}}"
-            for key, choices in _CHOICES.items()
-        }
-        is_right = {key: parameters[key] in _CHOICES[key] for key in _CHOICES}
-        # A word's vector has no forward and backward half.
-        expected["pooling"] = "without 'final', which needs two directions"
-        is_right["pooling"] = "final" not in pooling_names(self.pooling)
-        expected["vectors"] = "a path or URL"
-        is_right["vectors"] = isinstance(self.vectors, str | os.PathLike)
-        expected["max_words"] = "None or an int in the range [1, inf)"
-        is_right["max_words"] = self.max_words is None or (
-            isinstance(self.max_words, int | np.integer) and self.max_words >= 1
-        )
-        for key, right in is_right.items():
-            if not right:
-                message = (
-                    f"The {key!r} parameter of {name} must be {expected[key]}. "
-                    f"Got {parameters[key]!r} instead."
-                )
-                raise InvalidParameterError(message)
+        check_parameters(type(self).__name__, self.get_params(deep=False), _CONSTRAINTS)
 
     def _list_texts(self, X: Any) -> list[Any]:
         texts: list[Any] = as_texts(

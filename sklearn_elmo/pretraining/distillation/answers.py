@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sklearn_elmo.atomic_files import replacing
 from sklearn_elmo.errors import TrainingError
+from sklearn_elmo.messages import quote
 
 __all__ = ["Teacher", "TokenTeacher", "sentence_targets", "token_targets"]
 
@@ -115,20 +117,19 @@ def _keep(
         kept = _map(cache)
         if len(kept) == n_rows:
             return kept
-    temporary = cache.with_suffix(".tmp.npy")
-    place, file = 0, None
-    for vectors in ask():
-        if file is None:
-            file = np.lib.format.open_memmap(
-                temporary, "w+", np.float16, (n_rows, vectors.shape[1])
-            )
-        norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-        file[place : place + len(vectors)] = vectors / np.maximum(norms, 1e-12)
-        place += len(vectors)
-    assert file is not None
-    file.flush()
-    del file  # some systems rename no file that is mapped
-    temporary.replace(cache)
+    with replacing(cache) as temporary:
+        place, file = 0, None
+        for vectors in ask():
+            if file is None:
+                file = np.lib.format.open_memmap(
+                    temporary, "w+", np.float16, (n_rows, vectors.shape[1])
+                )
+            norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+            file[place : place + len(vectors)] = vectors / np.maximum(norms, 1e-12)
+            place += len(vectors)
+        assert file is not None
+        file.flush()
+        del file  # some systems do not rename a file that is mapped
     return _map(cache)
 
 
@@ -172,7 +173,7 @@ def _ask_tokens(
     if len(answers) != len(texts):
         message = (
             f"The token teacher returned {len(answers)} arrays for {len(texts)} token "
-            f"lists, the first of which is {_quoted(texts[0])}; expected one array a "
+            f"lists, the first of which is {quote(texts[0])}; expected one array a "
             "list."
         )
         raise TrainingError(message)
@@ -184,7 +185,7 @@ def _ask_tokens(
         if array.shape != (len(words), width) or not width:
             message = (
                 f"The token teacher returned an array of shape {array.shape} for the "
-                f"{len(words)} tokens of {_quoted(words)}; expected ({len(words)}, "
+                f"{len(words)} tokens of {quote(words)}; expected ({len(words)}, "
                 f"{width or 'width'}). Return one row a token, of one width for all."
             )
             raise TrainingError(message)
@@ -201,11 +202,7 @@ def _check_finite(
     bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
     if len(bad):
         message = (
-            f"The {who}'s vector of {_quoted(texts[bad[0]])} has numbers that are not "
+            f"The {who}'s vector of {quote(texts[bad[0]])} has numbers that are not "
             "finite; expected finite ones. Mend the teacher."
         )
         raise TrainingError(message)
-
-
-def _quoted(text: str | list[str]) -> str:
-    return repr((text if isinstance(text, str) else " ".join(text))[:40])

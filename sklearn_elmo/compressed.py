@@ -1,0 +1,177 @@
+"""Reading files that may be compressed: gzip, bzip2, xz and Zstandard."""
+
+import importlib
+import io
+import os
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+from sklearn_elmo.errors import MissingPackageError, SklearnElmoError
+from sklearn_elmo.messages import quote
+
+__all__ = ["SUFFIXES", "open_compressed"]
+
+_BUFFER_BYTES = 2**20
+
+
+class _Codec(NamedTuple):
+    """How to recognise and open one kind of compressed file."""
+
+    suffix: str
+    magic: bytes
+    modules: tuple[str, ...]
+    """Where the decoder may be; the first module that can be imported counts."""
+    opener: str
+    package: str
+    """What to install if there is no such module."""
+
+
+_CODECS = (
+    _Codec(".gz", b"\x1f\x8b", ("gzip",), "GzipFile", "a Python built with zlib"),
+    _Codec(".bz2", b"BZh", ("bz2",), "BZ2File", "a Python built with bz2"),
+    _Codec(".xz", b"\xfd7zXZ\x00", ("lzma",), "LZMAFile", "a Python built with lzma"),
+    _Codec(
+        ".zst",
+        b"\x28\xb5\x2f\xfd",
+        ("compression.zstd", "backports.zstd"),
+        "ZstdFile",
+        "sklearn-elmo[zst]",
+    ),
+)
+SUFFIXES = tuple(codec.suffix for codec in _CODECS)
+
+# The errors of all decoders: a truncated stream is an EOFError, a damaged one an
+# OSError without a number, a ValueError or an error of the decoder's own.
+_DECODER_ERRORS = ("LZMAError", "ZstdError")
+
+
+def open_compressed(
+    source: str | os.PathLike[str] | IO[bytes],
+    *,
+    error: type[SklearnElmoError],
+    name: str | None = None,
+) -> "io.BufferedReader[Any]":
+    """Open a file and decompress it if its first bytes say that it is compressed.
+
+    Parameters
+    ----------
+    source : path or binary file
+        A file that is passed is closed together with the reader.
+    error : type of SklearnElmoError
+        Raised when the stream is damaged or truncated.
+    name : str, optional
+        Name of the file in messages; by default its path.
+
+    Returns
+    -------
+    BufferedReader
+        Of the decompressed bytes.
+
+    Raises
+    ------
+    SklearnElmoError
+        Of the class `error`, here or while reading: the file is not compressed as its
+        suffix says, or its stream is damaged. The message names the file and how many
+        bytes could be read.
+    MissingPackageError
+        The file is compressed with Zstandard and no decoder is installed.
+    OSError
+        The file cannot be read.
+    """
+    if isinstance(source, (str, os.PathLike)):
+        path = Path(source).expanduser()
+        name = name or str(path)
+        raw: IO[bytes] = path.open("rb", buffering=_BUFFER_BYTES)
+    else:
+        raw, name = source, name or str(getattr(source, "name", "the stream"))
+    try:
+        buffered: io.BufferedReader[Any] = (
+            raw
+            if isinstance(raw, io.BufferedReader)
+            else io.BufferedReader(raw, _BUFFER_BYTES)
+        )
+        start = buffered.peek(8)[:8]
+        codec = next((c for c in _CODECS if start.startswith(c.magic)), None)
+        expected = next((c for c in _CODECS if name.lower().endswith(c.suffix)), None)
+        if codec is None and expected is None:
+            return buffered
+        if codec is None or (expected is not None and expected is not codec):
+            message = (
+                f"{name} is not compressed as its name says: it starts with "
+                f"{quote(start)}. Rename it, or get it again."
+            )
+            raise error(message)
+        decoder = _decoder(codec)(buffered)
+        return io.BufferedReader(_Decompressed(decoder, buffered, name, error))
+    except BaseException:
+        raw.close()
+        raise
+
+
+def _decoder(codec: _Codec) -> Callable[[IO[bytes]], IO[bytes]]:
+    for module_name in codec.modules:
+        try:
+            module = importlib.import_module(module_name)
+        except ImportError:
+            continue
+        opener = getattr(module, codec.opener)
+        if codec.suffix == ".gz":
+            return lambda file: opener(fileobj=file, mode="rb")
+        return opener  # type: ignore[no-any-return]
+    message = (
+        f"Reading {codec.suffix} files needs {codec.package}, which is not installed. "
+        f"Install it: pip install '{codec.package}'"
+    )
+    raise MissingPackageError(message)
+
+
+class _Decompressed(io.RawIOBase):
+    """The bytes of a decoder, whose errors become ours."""
+
+    def __init__(
+        self,
+        decoder: IO[bytes],
+        raw: IO[bytes],
+        name: str,
+        error: type[SklearnElmoError],
+    ) -> None:
+        self._decoder, self._raw = decoder, raw
+        self._name, self._error = name, error
+        self._n_bytes = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        try:
+            n_bytes: int = self._decoder.readinto(buffer)  # type: ignore[attr-defined]
+        except Exception as cause:
+            if not _is_damage(cause):
+                raise
+            message = (
+                f"{self._name} is damaged or truncated: decompression fails after "
+                f"{self._n_bytes} bytes ({cause}). Get or write the file again."
+            )
+            raise self._error(message) from cause
+        self._n_bytes += n_bytes
+        return n_bytes
+
+    def close(self) -> None:
+        if not self.closed:
+            try:
+                self._decoder.close()
+            finally:
+                self._raw.close()
+        super().close()
+
+
+def _is_damage(cause: Exception) -> bool:
+    """Return True for what decoders raise, False for an error of the file system."""
+    if isinstance(cause, OSError):
+        return cause.errno is None
+    return (
+        isinstance(cause, (EOFError, ValueError, zlib.error))
+        or type(cause).__name__ in _DECODER_ERRORS
+    )

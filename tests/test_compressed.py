@@ -1,0 +1,90 @@
+"""One reader for compressed text: every damage becomes the caller's error."""
+
+import bz2
+import contextlib
+import gzip
+import io
+import lzma
+from pathlib import Path
+
+import pytest
+
+from sklearn_elmo.compressed import SUFFIXES, open_compressed
+from sklearn_elmo.errors import CorpusError
+
+LINES = b"".join(b"line %d of a text\n" % number for number in range(5000))
+
+
+def compress(suffix: str, content: bytes) -> bytes:
+    if suffix == ".zst":
+        zstd = pytest.importorskip("backports.zstd")
+        options = {zstd.CompressionParameter.checksum_flag: 1}  # off by default
+        return zstd.compress(content, options=options)
+    module = {".gz": gzip, ".bz2": bz2, ".xz": lzma}[suffix]
+    return module.compress(content)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("name", ["text", "text.txt"])
+def test_content_decides_what_is_decompressed(
+    suffix: str, name: str, tmp_path: Path
+) -> None:
+    path = tmp_path / (name + suffix if name == "text" else name)
+    path.write_bytes(compress(suffix, LINES))
+    with open_compressed(path, error=CorpusError) as file:
+        assert file.readlines() == LINES.splitlines(keepends=True)
+
+
+def test_plain_files_are_read_as_they_are(tmp_path: Path) -> None:
+    path = tmp_path / "plain.txt"
+    path.write_bytes(LINES)
+    with open_compressed(path, error=CorpusError) as file:
+        assert file.read() == LINES
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_several_frames_are_one_text(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"two{suffix}"
+    path.write_bytes(compress(suffix, b"first\n") + compress(suffix, b"second\n"))
+    with open_compressed(path, error=CorpusError) as file:
+        assert file.read() == b"first\nsecond\n"
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_truncated_streams_are_refused(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"cut{suffix}"
+    whole = compress(suffix, LINES)
+    for length in {0, 3, 10, len(whole) // 2, len(whole) - 1}:
+        path.write_bytes(whole[:length])
+        with pytest.raises(CorpusError, match=path.name):
+            open_compressed(path, error=CorpusError).read()
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_flipped_bits_raise_no_error_of_a_decoder(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"flipped{suffix}"
+    whole = compress(suffix, LINES)
+    for position in range(0, len(whole), max(1, len(whole) // 150)):
+        content = bytearray(whole)
+        content[position] ^= 1 << (position % 8)
+        path.write_bytes(content)
+        # Some flips change nothing: headers hold a time or the name of a file.
+        with (
+            contextlib.suppress(CorpusError),
+            open_compressed(path, error=CorpusError) as file,
+        ):
+            assert file.read() == LINES
+
+
+def test_a_name_that_lies_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "plain.gz"
+    path.write_bytes(LINES)
+    with pytest.raises(CorpusError, match="not compressed as its name says"):
+        open_compressed(path, error=CorpusError)
+
+
+def test_an_open_file_is_closed_with_its_reader() -> None:
+    raw = io.BytesIO(gzip.compress(LINES))
+    with open_compressed(raw, error=CorpusError) as file:
+        assert file.readline() == b"line 0 of a text\n"
+    assert raw.closed
