@@ -1,13 +1,12 @@
-"""What both vectorizers do alike: check, open the model, tokenise, name columns."""
+"""What both ELMo vectorizers share: configuration, chunks of tokens, feature names."""
 
-import math
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, Self
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
@@ -15,67 +14,102 @@ from sklearn_elmo.downloads import home_folder
 from sklearn_elmo.engine import Reader
 from sklearn_elmo.errors import (
     InvalidParameterError,
+    LongTokenWarning,
     ModelMismatchError,
     UnusedParameterWarning,
 )
-from sklearn_elmo.messages import warn_caller
+from sklearn_elmo.idf import Idf
+from sklearn_elmo.messages import quote, warn_caller
 from sklearn_elmo.models import open_model, resolve_device
 from sklearn_elmo.parameters import check_vectorizer_parameters, resolve_layers
-from sklearn_elmo.store import EmbeddingStore
-from sklearn_elmo.text import as_texts, tokenize_texts
+from sklearn_elmo.store import EmbeddingStore, text_key
+from sklearn_elmo.text import split_sentences, tokenize_texts
+from sklearn_elmo.text_transformer import TextTransformer
 
-__all__ = ["ElmoEstimator", "Idf", "Setup", "feature_names"]
+__all__ = ["Chunk", "Configuration", "Document", "ElmoEstimator"]
 
-# Texts and characters taken up at a time. Token lists and unmixed layers exist for one
-# chunk only, so these bound the memory of a call beside its texts and its result.
+# Texts and characters per chunk. Token lists and unmixed layers exist for one chunk
+# only, so these bound the memory of a call apart from its texts and its result.
 _CHUNK_TEXTS = 4096
 _CHUNK_CHARACTERS = 2**20
 
-# Attributes that only some parameters bring about.
+# Attributes that only some parameters set.
 _LEARNED = ("layer_weights_", "layer_scale_", "idf_", "idf_unseen_")
 
-
-class Idf(NamedTuple):
-    """Inverse document frequencies: what a token weighs."""
-
-    table: dict[str, float]
-    unseen: float
-
-    @classmethod
-    def of(cls, document_counts: Mapping[str, int], n_texts: int) -> Self:
-        """Weigh tokens as scikit-learn's ``TfidfTransformer(smooth_idf=True)``.
-
-        Parameters
-        ----------
-        document_counts : mapping of str to int
-            In how many texts each token occurs.
-        n_texts : int
-        """
-
-        def weight(count: int) -> float:
-            return math.log((1 + n_texts) / (1 + count)) + 1
-
-        table = {token: weight(count) for token, count in document_counts.items()}
-        return cls(table, unseen=weight(0))
-
-    def weigh(self, tokens: Sequence[str]) -> list[float]:
-        """Return the weight of each token."""
-        return [self.table.get(token, self.unseen) for token in tokens]
+Document = list[list[str]]
+"""The token lists that a text is read as: one, or one per sentence; none if empty."""
 
 
-class Setup(NamedTuple):
-    """What checked parameters come to."""
+class Configuration(NamedTuple):
+    """Resolved estimator configuration."""
 
     reader: Reader
     layers: tuple[int, ...]
     weights: npt.NDArray[np.float64] | None
-    """Factors of the layers; None as long as they are not learned, and for "concat"."""
+    """Weights of the layers' sum; None if the layers are concatenated."""
     idf: Idf | None = None
-    """Token weights for the pooling "idf", once they are learned."""
+    """Token weights of the pooling "idf", once they are learned."""
 
 
-class ElmoEstimator(TransformerMixin, BaseEstimator):
-    """What both vectorizers do alike: check, open the model, tokenise, mix."""
+@dataclass
+class Chunk:
+    """Some consecutive texts of a call.
+
+    Attributes
+    ----------
+    documents : list of Document
+        The distinct texts that no earlier chunk had, none of them empty.
+    rows : list of int
+        Row of each document.
+    repeats, originals : list of int
+        Rows of repeated texts, and the rows of their first occurrence.
+    progress : callable
+        Progress callback; receives the number of texts finished since the last call.
+    """
+
+    progress: Callable[[int], object]
+    documents: list[Document] = field(default_factory=list)
+    rows: list[int] = field(default_factory=list)
+    repeats: list[int] = field(default_factory=list)
+    originals: list[int] = field(default_factory=list)
+
+    @property
+    def is_split(self) -> bool:
+        """Whether any document has several parts."""
+        return any(len(document) > 1 for document in self.documents)
+
+    def distinct_parts(self) -> tuple[list[list[str]], npt.NDArray[np.int64]]:
+        """Return the distinct token lists, and the index of each part among them.
+
+        Documents are distinct, but sentences of different documents may be equal.
+        """
+        index: dict[bytes, int] = {}
+        parts: list[list[str]] = []
+        positions = []
+        for document in self.documents:
+            for part in document:
+                position = index.setdefault(text_key(part), len(parts))
+                if position == len(parts):
+                    parts.append(part)
+                positions.append(position)
+        return parts, np.array(positions)
+
+    @property
+    def progress_of_parts(self) -> Callable[[int], object]:
+        """Callback for the parts; if they are not texts, the bar moves per chunk."""
+        return _ignore if self.is_split else self.progress
+
+    def n_parts(self) -> list[int]:
+        """Return the number of parts of each document."""
+        return [len(document) for document in self.documents]
+
+
+def _ignore(_: int) -> None:
+    """Progress callback that shows nothing."""
+
+
+class ElmoEstimator(TextTransformer):
+    """What both ELMo vectorizers share: configuration, chunks, feature names."""
 
     model_digest_: str
     layers_: tuple[int, ...]
@@ -87,35 +121,66 @@ class ElmoEstimator(TransformerMixin, BaseEstimator):
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.input_tags.string = True
-        tags.input_tags.two_d_array = False
-        tags.input_tags.one_d_array = True
-        tags.input_tags.allow_nan = self.missing == "zero"
-        tags.transformer_tags.preserves_dtype = []
         tags.target_tags.required = self._mixes("learned")
         return tags
 
-    def _open(self) -> Setup:
+    def _configure(self) -> Configuration:
         """Check the parameters and open the model."""
         name = type(self).__name__
         check_vectorizer_parameters(name, self.get_params(deep=False))
+        if self.split is not None and self.tokenizer == "pretokenized":
+            message = (
+                f"The 'split' parameter of {name} must be None with "
+                "tokenizer='pretokenized': token lists cannot be split into sentences. "
+                "Pass strings, or one list of tokens per sentence."
+            )
+            raise InvalidParameterError(message)
         model = open_model(self.model)
         layers = resolve_layers(self.layers, model.options.n_layers, name)
         reader = Reader(
             model=model,
-            device=resolve_device(self.device),
+            device=resolve_device(str(self.device)),
             precision=self.precision,
             state=self.state,
             batch_tokens=self.batch_tokens,
             store=_as_store(self.cache),
         )
-        return Setup(reader, layers, self._fixed_weights(layers))
+        return Configuration(reader, layers, self._fixed_weights(layers))
+
+    def _configure_fitted(self) -> Configuration:
+        """Do the same after `fit`, and check that model and features are those of fit.
+
+        Learned weights are part of the configuration.
+        """
+        check_is_fitted(self, "model_digest_")
+        config = self._configure()
+        found = config.reader.model
+        if found.digest != self.model_digest_:
+            message = (
+                f"The weights of the model {self.model!r} have changed since "
+                f"{type(self).__name__} was fitted (sha256 {found.digest[:16]}... "
+                f"instead of {self.model_digest_[:16]}...). Restore the files, or fit "
+                "again."
+            )
+            raise ModelMismatchError(message)
+        if self._feature_layout(config.layers) != self._fitted_layout:
+            message = (
+                f"Parameters of {type(self).__name__} that determine its features have "
+                "changed since it was fitted. Fit again."
+            )
+            raise InvalidParameterError(message)
+        if self._mixes("learned"):
+            config = config._replace(weights=self.layer_scale_ * self.layer_weights_)
+        if hasattr(self, "idf_"):
+            config = config._replace(idf=Idf(self.idf_, self.idf_unseen_))
+        return config
 
     def _mixes(self, name: str) -> bool:
-        """Tell whether ``layer_mix`` is this name; it may be an array of weights."""
+        """Return True if ``layer_mix`` is this name; it may be an array of weights."""
         return isinstance(self.layer_mix, str) and self.layer_mix == name
 
     def _fixed_weights(self, layers: tuple[int, ...]) -> npt.NDArray[np.float64] | None:
+        """Return the weights that do not have to be learned; None for "concat"."""
         if self._mixes("average"):
             return np.full(len(layers), 1 / len(layers))
         if isinstance(self.layer_mix, str):
@@ -125,80 +190,116 @@ class ElmoEstimator(TransformerMixin, BaseEstimator):
             message = (
                 f"The 'layer_mix' parameter of {type(self).__name__} has "
                 f"{len(weights)} weights for the {len(layers)} layers "
-                f"{', '.join(map(str, layers))}. Give one a layer."
+                f"{', '.join(map(str, layers))}. Pass one weight per layer."
             )
             raise InvalidParameterError(message)
         return weights
 
-    def _open_fitted(self) -> Setup:
-        """Open the model again, and make sure that it is the one of `fit`."""
-        check_is_fitted(self, "model_digest_")
-        setup = self._open()
-        found = setup.reader.model
-        if found.digest != self.model_digest_:
-            message = (
-                f"The model {self.model!r} has other weights (sha256 "
-                f"{found.digest[:16]}...) than when {type(self).__name__} was fitted "
-                f"({self.model_digest_[:16]}...). Put the old files back, or fit again."
-            )
-            raise ModelMismatchError(message)
-        if self._layout(setup.layers) != self._fitted_layout:
-            message = (
-                f"Parameters of {type(self).__name__} that decide what its features "
-                "are were changed after fit. Fit again."
-            )
-            raise InvalidParameterError(message)
-        if self._mixes("learned"):
-            setup = setup._replace(weights=self.layer_scale_ * self.layer_weights_)
-        if hasattr(self, "idf_"):
-            setup = setup._replace(idf=Idf(self.idf_, self.idf_unseen_))
-        return setup
-
-    def _layout(self, layers: tuple[int, ...]) -> tuple[Any, ...]:
-        """Return what decides which features there are."""
+    def _feature_layout(self, layers: tuple[int, ...]) -> tuple[Any, ...]:
+        """Return what determines the features."""
         mix = self.layer_mix
         return layers, mix if isinstance(mix, str) else tuple(map(float, mix))
 
-    def _width(self, setup: Setup) -> int:
+    def _mixed_width(self, config: Configuration) -> int:
         """Return the width of the mixed layers."""
-        n_side_by_side = len(setup.layers) if self._mixes("concat") else 1
-        return int(n_side_by_side * setup.reader.model.options.output_dim)
+        n_blocks = len(config.layers) if self._mixes("concat") else 1
+        return int(n_blocks * config.reader.model.options.output_dim)
 
-    def _record(
-        self, setup: Setup, n_features: int, learned: Mapping[str, object]
+    def _record_fit(
+        self, config: Configuration, X: Any, n_features: int, learned: dict[str, object]
     ) -> None:
-        """Set all that `fit` has found at once; drop what an older fit had found."""
+        """Set all fitted attributes, and remove those of an earlier fit."""
         for name in _LEARNED:
             if hasattr(self, name):
                 delattr(self, name)
-        self.model_digest_ = setup.reader.model.digest
-        self.layers_ = setup.layers
+        self._record_column(X)
+        self.model_digest_ = config.reader.model.digest
+        self.layers_ = config.layers
         self.n_features_out_ = n_features
-        self._fitted_layout = self._layout(setup.layers)
+        self._fitted_layout = self._feature_layout(config.layers)
         for name, value in learned.items():
             setattr(self, name, value)
 
-    def _list_texts(self, X: Any) -> list[Any]:
-        """Return the texts of any container; None for a missing one."""
-        texts: list[Any] = as_texts(
-            X,
-            estimator=type(self).__name__,
-            pretokenized=self.tokenizer == "pretokenized",
-            refuse_missing=self.missing == "error",
-        )
-        return texts
+    def _chunks(self, config: Configuration, texts: list[Any]) -> Iterator[Chunk]:
+        """Yield the distinct texts of a call, chunk by chunk, with their rows.
 
-    def _token_chunks(self, texts: list[Any]) -> Iterator[tuple[int, list[list[str]]]]:
-        """Yield the first row and the token lists of each chunk of texts."""
+        A progress bar counts the texts, and one warning tells of tokens that the model
+        does not read to their end.
+        """
+        row_of: dict[bytes, int] = {}
+        long_tokens = _LongTokens(config)
+        with self._progress_bar(len(texts)) as bar:
+            for first, documents in self._document_chunks(config, texts, long_tokens):
+                chunk = Chunk(bar.update)
+                for row, document in enumerate(documents, start=first):
+                    if not document:
+                        continue
+                    original = row_of.setdefault(_document_key(document), row)
+                    if original == row:
+                        chunk.rows.append(row)
+                        chunk.documents.append(document)
+                    else:
+                        chunk.repeats.append(row)
+                        chunk.originals.append(original)
+                yield chunk
+                bar.update(first + len(documents) - bar.n)
+        long_tokens.warn()
+
+    def _document_chunks(
+        self,
+        config: Configuration,
+        texts: list[Any],
+        long_tokens: "_LongTokens | None" = None,
+    ) -> Iterator[tuple[int, list[Document]]]:
+        """Yield the first row and the documents of each chunk of texts.
+
+        Tokens are cut to what the model reads of them.
+        """
+        long_tokens = long_tokens or _LongTokens(config)
         first, n_characters = 0, 0
         for row, text in enumerate(texts, start=1):
-            n_characters += len(text or "")
+            n_characters += _n_characters(text)
             full = row - first == _CHUNK_TEXTS or n_characters >= _CHUNK_CHARACTERS
             if full or row == len(texts):
-                yield first, self._tokenize(texts[first:row], first)
+                documents = self._documents(texts[first:row], first)
+                yield (
+                    first,
+                    [
+                        long_tokens.cut(document, number)
+                        for number, document in enumerate(documents, start=first)
+                    ],
+                )
                 first, n_characters = row, 0
 
+    def _documents(self, texts: list[Any], first_row: int) -> list[Document]:
+        """Tokenise texts, sentence by sentence if ``split`` says so."""
+        if self.split == "sentences":
+            rows = enumerate(texts, start=first_row)
+            return [self._split_document(text or "", row) for row, text in rows]
+        token_lists = self._tokenize(texts, first_row)
+        return [[tokens] if tokens else [] for tokens in token_lists]
+
+    def _split_document(self, text: str, row: int) -> Document:
+        document: Document = []
+        n_left = self.max_tokens
+        for sentence in split_sentences(text):
+            (tokens,) = tokenize_texts(
+                [sentence],
+                self.tokenizer,
+                estimator=type(self).__name__,
+                max_tokens=n_left,
+                first_row=row,
+            )
+            if tokens:
+                document.append(tokens)
+            if n_left is not None:
+                n_left -= len(tokens or [])
+                if n_left == 0:
+                    break
+        return document
+
     def _tokenize(self, texts: list[Any], first_row: int) -> list[list[str]]:
+        """Return the tokens of each text; none for a missing or an empty one."""
         most = None if self.max_tokens is None else min(self.max_tokens, sys.maxsize)
         token_lists = tokenize_texts(
             texts,
@@ -213,7 +314,7 @@ class ElmoEstimator(TransformerMixin, BaseEstimator):
         if layers == (0,) and self.state == "warm":
             message = (
                 "state='warm' has no effect with layers=0: the context-free token "
-                "vector does not depend on the LSTM's state."
+                "vector does not depend on the LSTM state."
             )
             warn_caller(message, UnusedParameterWarning)
         if len(layers) == 1 and self._mixes("learned"):
@@ -223,7 +324,7 @@ class ElmoEstimator(TransformerMixin, BaseEstimator):
             )
             warn_caller(message, UnusedParameterWarning)
 
-    def _progress(self, n_texts: int) -> "tqdm[Any]":
+    def _progress_bar(self, n_texts: int) -> "tqdm[Any]":
         return tqdm(
             total=n_texts,
             desc=type(self).__name__,
@@ -231,40 +332,97 @@ class ElmoEstimator(TransformerMixin, BaseEstimator):
             disable=not self.verbose,
         )
 
+    def _feature_names(
+        self, input_features: Any, poolings: tuple[str, ...] = ()
+    ) -> npt.NDArray[Any]:
+        """Name features after column, layers, mix, pooling and position.
 
-def feature_names(
-    layers: tuple[int, ...],
-    mix: str | tuple[float, ...],
-    poolings: tuple[str, ...] = (),
-    *,
-    n_features: int,
-) -> npt.NDArray[Any]:
-    """Name columns after their layers, mix, pooling and place.
+        ``elmo_layer2_mean_0`` for a single layer or concatenated ones,
+        ``elmo_layers0-1_average_mean_0`` for mixed ones, with the name of the column
+        before it if it has one.
+        """
+        check_is_fitted(self, "model_digest_")
+        layers, mix = self._fitted_layout[:2]
+        if mix == "concat" or len(layers) == 1:
+            blocks = [f"elmo_layer{layer}" for layer in layers]
+        else:
+            kind = mix if isinstance(mix, str) else "weighted"
+            blocks = [f"elmo_layers{'-'.join(map(str, layers))}_{kind}"]
+        if poolings:
+            blocks = [f"{block}_{name}" for name in poolings for block in blocks]
+        width = self.n_features_out_ // len(blocks)
+        names = [f"{block}_{i}" for block in blocks for i in range(width)]
+        return self._with_column_name(names, input_features)
+
+
+class _LongTokens:
+    """Cuts tokens to the bytes that the model reads, and remembers where.
 
     Parameters
     ----------
-    layers : tuple of int
-    mix : str or tuple of float
-        As the parameter ``layer_mix``.
-    poolings : tuple of str
-        Empty for token vectors.
-    n_features : int
-        Columns in all.
+    config : Configuration
     """
-    if mix == "concat" or len(layers) == 1:
-        blocks = [f"elmo_layer{layer}" for layer in layers]
-    else:
-        kind = mix if isinstance(mix, str) else "weighted"
-        blocks = [f"elmo_layers{'-'.join(map(str, layers))}_{kind}"]
-    if poolings:
-        blocks = [f"{block}_{name}" for name in poolings for block in blocks]
-    width = n_features // len(blocks)
-    names = [f"{block}_{i}" for block in blocks for i in range(width)]
-    return np.array(names, dtype=object)
+
+    def __init__(self, config: Configuration) -> None:
+        # One mark before and one after the bytes of a token.
+        self._most_bytes = config.reader.model.options.max_characters - 2
+        self._first: tuple[int, str] | None = None
+        self._n_texts = 0
+
+    def cut(self, document: Document, row: int) -> Document:
+        """Return a document whose tokens are as long as the model can tell.
+
+        A token of n characters has at least n UTF-8 bytes, so a cut after as many
+        characters as the model reads bytes changes no numbers.
+        """
+        tokens = [token for part in document for token in part if self._is_long(token)]
+        if not tokens:
+            return document
+        self._n_texts += 1
+        self._first = self._first or (row, tokens[0])
+        return [[token[: self._most_bytes] for token in part] for part in document]
+
+    def _is_long(self, token: str) -> bool:
+        if 4 * len(token) <= self._most_bytes:
+            return False
+        return (
+            len(token) > self._most_bytes
+            or len(token.encode("utf-8", "surrogatepass")) > self._most_bytes
+        )
+
+    def warn(self) -> None:
+        """Warn once if any token was cut."""
+        if self._first is None:
+            return
+        row, token = self._first
+        others = f" (and {self._n_texts - 1} other texts)" if self._n_texts > 1 else ""
+        message = (
+            f"Row {row}{others} has tokens longer than the {self._most_bytes} UTF-8 "
+            f"bytes that the model reads, the first of them {quote(token)}; the rest "
+            "of such a token is ignored, so different texts may have equal rows. "
+            "Choose a tokenizer that splits them, for example a callable that returns "
+            "single characters or subwords."
+        )
+        warn_caller(message, LongTokenWarning)
+
+
+def _n_characters(text: str | list[str] | None) -> int:
+    if text is None:
+        return 0
+    return len(text) if isinstance(text, str) else sum(map(len, text))
+
+
+def _document_key(document: Document) -> bytes:
+    """Return a key that equal documents share."""
+    if len(document) == 1:
+        return text_key(document[0])
+    return b"parts" + text_key([text_key(part).hex() for part in document])
 
 
 def _as_store(cache: Any) -> EmbeddingStore | None:
-    """Turn a checked ``cache`` parameter into a store."""
-    if cache is None or isinstance(cache, EmbeddingStore):
+    """Return the store of a checked ``cache`` parameter."""
+    if cache is None or cache is False:
+        return None
+    if isinstance(cache, EmbeddingStore):
         return cache
     return EmbeddingStore(home_folder() / "embeddings" if cache is True else cache)

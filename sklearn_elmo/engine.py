@@ -1,6 +1,9 @@
-"""Token lists -> reduced layers: asks the store, plans batches, runs the encoder."""
+"""Token lists -> reduced layers: asks the store, plans batches, runs the encoder.
 
-from collections.abc import Callable, Mapping, Sequence
+`Reader` is the only module that knows the model, its fast inference and the store.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -8,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sklearn_elmo.models import LoadedModel
-from sklearn_elmo.pooling import WEIGHTED_SUM
+from sklearn_elmo.pooling import STORED_REDUCTIONS, WEIGHTED_SUM, reduce_segments
 from sklearn_elmo.store import EmbeddingStore, text_key
 
 if TYPE_CHECKING:
@@ -20,36 +23,35 @@ __all__ = ["NUMERICS_VERSION", "Reader"]
 FloatArray = npt.NDArray[np.float32]
 TokenList = Sequence[str]
 
-# Part of what stored numbers mean: raise it with every change that moves them by more
-# than rounding.
+# Stored with the numbers: raise it with every change that moves them by more than
+# rounding, and say in CHANGELOG.md what changed.
 NUMERICS_VERSION = 2
 
-# Texts read side by side. More do not make products faster on a CPU; a GPU fills up
-# later.
+# Texts per batch. More do not make products faster on a CPU, but keep a GPU busy.
 _ROWS_PER_BATCH = {"cpu": 256}
 _ROWS_PER_BATCH_ON_ACCELERATORS = 1024
-# Memory for the gates of all tokens of a window, from which "auto" counts the tokens.
+# Memory for the gates of all tokens of a window; determines batch_tokens="auto".
 _WINDOW_BYTES = {"cpu": 64 * 2**20}
 _WINDOW_BYTES_ON_ACCELERATORS = 512 * 2**20
 _MOST_WINDOW_TOKENS = 65536
 
-# From these every pooling but "idf" can be made.
-_STORED = ("sum", "max", "min", "first", "last")
+# Token vectors held at once while they are reduced for the store.
+_TOKEN_VECTOR_BYTES = 256 * 2**20
 
 
 @dataclass(frozen=True)
 class Reader:
-    """A model with all that decides how it reads texts.
+    """A model and everything that determines how it reads texts.
 
     Parameters
     ----------
     model : LoadedModel
     device : str
-        As `resolve_device` returns it.
+        As returned by `resolve_device`.
     precision : {"float32", "bfloat16", "int8"}
     state : {"zero", "warm"}
     batch_tokens : int or "auto"
-        Tokens in memory at once.
+        Number of tokens in memory at once.
     store : EmbeddingStore or None
         Where results are looked up and kept.
     """
@@ -67,100 +69,154 @@ class Reader:
         *,
         layers: Sequence[int],
         reductions: Sequence[str],
-        advance: Callable[[int], object],
+        progress: Callable[[int], object],
         token_weights: Sequence[Sequence[float]] | None = None,
     ) -> dict[str, FloatArray]:
-        """Read texts and reduce the vectors of each one's tokens.
+        """Read texts and reduce the vectors of each text's tokens.
 
-        With a store, whatever has to be read is kept with all that any pooling of the
-        layers that ran can need. Weighted sums are the exception: their weights may
-        change, so it is the token vectors that are kept for them.
+        With a store, a text that has to be read is stored with all reductions that any
+        pooling of the layers that ran can need. Weighted sums are the exception: their
+        weights may change, so the token vectors are stored for them.
 
         Parameters
         ----------
         texts : sequence of token lists
             N distinct texts, none of them empty.
         layers : sequence of int
-            Layers wanted, from 0 to L.
+            Layers to return, from 0 to L.
         reductions : sequence of str
-            As `sklearn_elmo.inference.reductions.reduce_texts` takes them.
-        advance : callable
-            Told how many texts have been read since it was called last.
+            As in `sklearn_elmo.inference.reductions.reduce_texts`.
+        progress : callable
+            Progress callback; receives the number of texts finished since the last
+            call.
         token_weights : sequence of sequences of float, optional
-            A weight a token; adds the reduction ``"weighted_sum"``.
+            One weight per token; adds the reduction ``"weighted_sum"``.
 
         Returns
         -------
         dict of str to ndarray
-            *Shape:* ``(N, n_layers, D)`` each, float32.
+            Each of shape (N, n_layers, D), float32.
         """
         if self.store is None:
             return self._compute_reductions(
-                texts, layers, reductions, advance, token_weights
+                texts, layers, reductions, progress, token_weights
             )
-        run = range(max(layers) + 1)
-        results: dict[str, FloatArray] = {}
         if token_weights is None:
+            return self._stored_reductions(texts, layers, reductions, progress)
+        groups = [
+            self._weighted_reductions(
+                texts[group],
+                layers,
+                reductions,
+                progress,
+                token_weights[group],
+            )
+            for group in self._groups(texts, max(layers) + 1)
+        ]
+        return {
+            name: np.concatenate([group[name] for group in groups])
+            for name in groups[0]
+        }
 
-            def compute(positions: Sequence[int]) -> Mapping[str, FloatArray]:
-                missing = [texts[position] for position in positions]
-                return _as_fields(
-                    self._compute_reductions(missing, run, _STORED, advance)
-                )
-        else:
-            vectors = self.token_layers(texts, layers=run, advance=advance)
-            results[WEIGHTED_SUM] = np.stack(
-                [
-                    np.einsum("tld,t->ld", v[:, layers], np.asarray(w, np.float32))
-                    for v, w in zip(vectors, token_weights, strict=True)
-                ]
+    def _stored_reductions(
+        self,
+        texts: Sequence[TokenList],
+        layers: Sequence[int],
+        reductions: Sequence[str],
+        progress: Callable[[int], object],
+        vectors: Sequence[FloatArray] | None = None,
+    ) -> dict[str, FloatArray]:
+        """Look reductions up; make missing ones from token vectors, or read the texts.
+
+        ``vectors`` hold all layers up to the highest of ``layers``.
+        """
+        run = range(max(layers) + 1)
+
+        def compute(positions: Sequence[int]) -> dict[str, FloatArray]:
+            if vectors is not None:
+                return _as_fields(_reduce_vectors([vectors[p] for p in positions]))
+            missing = [texts[position] for position in positions]
+            return _as_fields(
+                self._compute_reductions(missing, run, STORED_REDUCTIONS, progress)
             )
 
-            def compute(positions: Sequence[int]) -> Mapping[str, FloatArray]:
-                return _as_fields(_reduce_vectors([vectors[p] for p in positions]))
-
-        # Also when only weighted sums are wanted: other poolings will find the rest.
-        width = self.model.options.output_dim
+        assert self.store is not None
         found = self.store.recipe(self._recipe("reductions")).get_or_compute(
             [text_key(text) for text in texts],
             {
-                _field(name, layer): width
-                for name in reductions or _STORED[:1]
+                _field(name, layer): self.model.options.output_dim
+                for name in reductions
                 for layer in layers
             },
             compute,
         )
-        for name in reductions:
-            columns = [found[_field(name, layer)] for layer in layers]
-            results[name] = np.stack(columns, axis=1)
-        return results
+        return {
+            name: np.stack([found[_field(name, layer)] for layer in layers], axis=1)
+            for name in reductions
+        }
+
+    def _weighted_reductions(
+        self,
+        texts: Sequence[TokenList],
+        layers: Sequence[int],
+        reductions: Sequence[str],
+        progress: Callable[[int], object],
+        token_weights: Sequence[Sequence[float]],
+    ) -> dict[str, FloatArray]:
+        """Make weighted sums from stored token vectors, and the reductions with them.
+
+        Reductions are stored even if only weighted sums are wanted, so that another
+        pooling does not read the texts again.
+        """
+        vectors = self.token_layers(
+            texts, layers=range(max(layers) + 1), progress=progress
+        )
+        names = reductions or STORED_REDUCTIONS[:1]
+        results = self._stored_reductions(texts, layers, names, progress, vectors)
+        weighted = [
+            np.einsum("tld,t->ld", values[:, layers], np.asarray(weights, np.float64))
+            for values, weights in zip(vectors, token_weights, strict=True)
+        ]
+        return {name: results[name] for name in reductions} | {
+            WEIGHTED_SUM: np.stack(weighted).astype(np.float32)
+        }
+
+    def _groups(self, texts: Sequence[TokenList], n_layers: int) -> Iterator[slice]:
+        """Cut texts into groups whose token vectors take bounded memory."""
+        bytes_per_token = 4 * n_layers * self.model.options.output_dim
+        start, n_bytes = 0, 0
+        for position, text in enumerate(texts):
+            n_bytes += len(text) * bytes_per_token
+            if n_bytes >= _TOKEN_VECTOR_BYTES or position + 1 == len(texts):
+                yield slice(start, position + 1)
+                start, n_bytes = position + 1, 0
 
     def token_layers(
         self,
         texts: Sequence[TokenList],
         *,
         layers: Sequence[int],
-        advance: Callable[[int], object],
+        progress: Callable[[int], object],
     ) -> list[FloatArray]:
         """Read texts and return the vectors of all tokens.
 
         Parameters
         ----------
-        texts, layers, advance
+        texts, layers, progress
             As in `reduce`.
 
         Returns
         -------
         list of ndarray
-            One a text. *Shape:* ``(n_tokens, n_layers, D)``, float32.
+            One per text, of shape (n_tokens, n_layers, D), float32.
         """
         if self.store is None:
-            return self._compute_token_layers(texts, layers, advance)
+            return self._compute_token_layers(texts, layers, progress)
         run = range(max(layers) + 1)
 
         def compute(positions: Sequence[int]) -> Mapping[str, FloatArray]:
             missing = [texts[position] for position in positions]
-            computed = self._compute_token_layers(missing, run, advance)
+            computed = self._compute_token_layers(missing, run, progress)
             return {
                 _field("token", layer): np.concatenate([v[:, layer] for v in computed])
                 for layer in run
@@ -178,7 +234,7 @@ class Reader:
         return np.split(stacked, np.cumsum(lengths)[:-1])
 
     def _recipe(self, kind: str) -> dict[str, Any]:
-        """Say what stored numbers depend on, apart from the text's tokens."""
+        """Return what stored numbers depend on, apart from the text's tokens."""
         return {
             "kind": kind,
             "model": self.model.digest,
@@ -192,7 +248,7 @@ class Reader:
         texts: Sequence[TokenList],
         layers: Sequence[int],
         reductions: Sequence[str],
-        advance: Callable[[int], object],
+        progress: Callable[[int], object],
         token_weights: Sequence[Sequence[float]] | None = None,
     ) -> dict[str, FloatArray]:
         from sklearn_elmo.inference.reductions import reduce_texts
@@ -211,7 +267,7 @@ class Reader:
             if token_weights is None
             else [token_weights[position] for position in order],
             rows_per_batch=self._rows_per_batch(),
-            advance=advance,
+            advance=progress,
         )
         places = np.argsort(order)
         return {name: values[places] for name, values in reduced.items()}
@@ -220,7 +276,7 @@ class Reader:
         self,
         texts: Sequence[TokenList],
         layers: Sequence[int],
-        advance: Callable[[int], object],
+        progress: Callable[[int], object],
     ) -> list[FloatArray]:
         from sklearn_elmo.inference.reductions import token_layers
 
@@ -232,7 +288,7 @@ class Reader:
             state=self.state,
             window_tokens=self._window_tokens(),
             rows_per_batch=self._rows_per_batch(),
-            advance=advance,
+            advance=progress,
         )
         results = dict(zip(order, vectors, strict=True))
         return [results[position] for position in range(len(texts))]
@@ -270,10 +326,6 @@ def _as_fields(reductions: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
 
 def _reduce_vectors(vectors: Sequence[FloatArray]) -> dict[str, FloatArray]:
     """Make the stored reductions from token vectors ``(n_tokens, n_layers, D)``."""
-    return {
-        "sum": np.stack([values.sum(axis=0) for values in vectors]),
-        "max": np.stack([values.max(axis=0) for values in vectors]),
-        "min": np.stack([values.min(axis=0) for values in vectors]),
-        "first": np.stack([values[0] for values in vectors]),
-        "last": np.stack([values[-1] for values in vectors]),
-    }
+    lengths = [len(values) for values in vectors]
+    joined = np.concatenate(vectors)
+    return {name: reduce_segments(name, joined, lengths) for name in STORED_REDUCTIONS}

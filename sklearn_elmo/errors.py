@@ -9,6 +9,7 @@ __all__ = [
     "CorpusError",
     "DownloadError",
     "InvalidParameterError",
+    "LongTokenWarning",
     "MissingPackageError",
     "ModelFileError",
     "ModelMismatchError",
@@ -86,3 +87,7 @@ class CacheWarning(SklearnElmoWarning):
 
 class UnusedParameterWarning(SklearnElmoWarning):
     """A parameter has no effect together with another."""
+
+
+class LongTokenWarning(SklearnElmoWarning):
+    """A token is longer than the bytes that the model reads of it."""

@@ -84,7 +84,7 @@ def resolve_layers(layers: Any, n_layers: int, estimator: str) -> tuple[int, ...
 
 
 def _is_sequence(value: Any) -> bool:
-    # Arrays are no collections.abc.Sequence, but as good as one here.
+    # Arrays are not a collections.abc.Sequence, but serve as one here.
     return not isinstance(value, str | bytes | Mapping) and (
         isinstance(value, Sequence) or getattr(value, "ndim", None) == 1
     )
@@ -92,6 +92,13 @@ def _is_sequence(value: Any) -> bool:
 
 def _is_path(value: Any) -> bool:
     return isinstance(value, str | os.PathLike) and str(value) != ""
+
+
+def _is_device(value: Any) -> bool:
+    # PyTorch is not imported before there are texts to read.
+    is_torch_device = type(value).__module__ == "torch" and hasattr(value, "index")
+    name = str(value) if is_torch_device else value
+    return isinstance(name, str) and bool(DEVICE_NAME.fullmatch(name))
 
 
 def _is_model(value: Any) -> bool:
@@ -164,15 +171,14 @@ CONSTRAINTS: dict[str, Constraint] = {
     "cache": Constraint(
         lambda value: (
             value is None
-            or value is True
+            or isinstance(value, bool | np.bool_)
             or _is_path(value)
             or isinstance(value, EmbeddingStore)
         ),
-        "None, True, the path of a folder or an EmbeddingStore",
+        "None, a bool, the path of a folder or an EmbeddingStore",
     ),
     "device": Constraint(
-        lambda value: isinstance(value, str) and bool(DEVICE_NAME.fullmatch(value)),
-        "'auto', 'cpu', 'cuda', 'cuda:N' or 'mps'",
+        _is_device, "'auto', 'cpu', 'cuda', 'cuda:N', 'mps' or a torch.device"
     ),
     "precision": one_of("float32", "bfloat16", "int8"),
     "batch_tokens": Constraint(
@@ -181,5 +187,14 @@ CONSTRAINTS: dict[str, Constraint] = {
         ),
         f"'auto' or {POSITIVE_INT.expected}",
     ),
-    "verbose": _BOOL,
+    "split": Constraint(
+        lambda value: (
+            value is None or (isinstance(value, str) and value == "sentences")
+        ),
+        "None or 'sentences'",
+    ),
+    "verbose": Constraint(
+        lambda value: isinstance(value, bool | np.bool_) or is_integer(value, 0),
+        "a bool or an int in the range [0, inf)",
+    ),
 }

@@ -1,40 +1,91 @@
-"""How tokens become one vector a layer, and how layers become one vector.
+"""How tokens become one vector per layer, and how layers become one vector.
 
-A pooling is made from *reductions* (sum, max, min, first, last, weighted sum) that the
-model's reader computes while it reads; the layers are mixed after each has been pooled
-by itself.
+The vectors of a text's tokens are first reduced (sum, max, min, first, last, weighted
+sum); every pooling is made from these reductions, each layer by itself; then the layers
+are mixed. A new pooling that can be made from the reductions is one entry of
+`_POOLINGS`.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 __all__ = [
     "POOLINGS",
+    "STORED_REDUCTIONS",
+    "WEIGHTED_SUM",
     "mix_layers",
     "needed_reductions",
     "pool",
+    "reduce_segments",
     "scale_to_unit_length",
 ]
 
 FloatArray = npt.NDArray[np.float32]
 
 WEIGHTED_SUM = "weighted_sum"
+# All poolings but "idf", whose weights may change, can be made from these.
+STORED_REDUCTIONS = ("sum", "max", "min", "first", "last")
 
-# Which reductions each pooling is made from.
-_NEEDS: dict[str, tuple[str, ...]] = {
-    "mean": ("sum",),
-    "max": ("max",),
-    "min": ("min",),
-    "sum": ("sum",),
-    "first": ("first",),
-    "last": ("last",),
-    "final": ("first", "last"),
-    "idf": (WEIGHTED_SUM,),
+_UFUNCS = {
+    "sum": np.add,
+    WEIGHTED_SUM: np.add,
+    "max": np.maximum,
+    "min": np.minimum,
 }
-POOLINGS = tuple(_NEEDS)
+
+
+class _Pooling(NamedTuple):
+    """One entry of the table of poolings."""
+
+    needs: tuple[str, ...]
+    """The reductions it is made from."""
+    combine: Callable[[Mapping[str, FloatArray], "_Totals"], FloatArray]
+
+
+class _Totals(NamedTuple):
+    """What poolings divide by, one number per text."""
+
+    n_tokens: npt.NDArray[np.int64]
+    weights: npt.NDArray[np.float64] | None
+
+
+def _mean(reductions: Mapping[str, FloatArray], totals: _Totals) -> FloatArray:
+    return _divide(reductions["sum"], totals.n_tokens)
+
+
+def _weighted_mean(reductions: Mapping[str, FloatArray], totals: _Totals) -> FloatArray:
+    if totals.weights is None:
+        message = "The pooling 'idf' needs the sums of the token weights."
+        raise TypeError(message)
+    return _divide(reductions[WEIGHTED_SUM], totals.weights)
+
+
+def _final_states(reductions: Mapping[str, FloatArray], _: _Totals) -> FloatArray:
+    """Take each direction where it has read the whole text."""
+    forward, backward = reductions["last"], reductions["first"]
+    width = forward.shape[2] // 2
+    return np.concatenate([forward[..., :width], backward[..., width:]], axis=2)
+
+
+def _divide(values: FloatArray, divisors: npt.NDArray[Any]) -> FloatArray:
+    quotient: FloatArray = values / divisors.astype(np.float32)[:, None, None]
+    return quotient
+
+
+_POOLINGS = {
+    "mean": _Pooling(("sum",), _mean),
+    "max": _Pooling(("max",), lambda reductions, _: reductions["max"]),
+    "min": _Pooling(("min",), lambda reductions, _: reductions["min"]),
+    "sum": _Pooling(("sum",), lambda reductions, _: reductions["sum"]),
+    "first": _Pooling(("first",), lambda reductions, _: reductions["first"]),
+    "last": _Pooling(("last",), lambda reductions, _: reductions["last"]),
+    "final": _Pooling(("first", "last"), _final_states),
+    "idf": _Pooling((WEIGHTED_SUM,), _weighted_mean),
+}
+POOLINGS = tuple(_POOLINGS)
 
 
 def needed_reductions(poolings: Iterable[str]) -> tuple[str, ...]:
@@ -45,7 +96,47 @@ def needed_reductions(poolings: Iterable[str]) -> tuple[str, ...]:
     >>> needed_reductions(["mean", "final", "sum"])
     ('sum', 'first', 'last')
     """
-    return tuple(dict.fromkeys(need for name in poolings for need in _NEEDS[name]))
+    needs = (need for name in poolings for need in _POOLINGS[name].needs)
+    return tuple(dict.fromkeys(needs))
+
+
+def reduce_segments(
+    name: str, values: FloatArray, lengths: Sequence[int] | npt.NDArray[np.int64]
+) -> FloatArray:
+    """Reduce consecutive rows, of tokens or of the parts of a text.
+
+    Sums are computed in float64.
+
+    Parameters
+    ----------
+    name : str
+        A reduction. For ``"weighted_sum"`` the rows are weighted already.
+    values : ndarray of shape (n_rows, n_layers, D)
+    lengths : sequence of int
+        Rows of each segment, at least 1; their sum is n_rows.
+
+    Returns
+    -------
+    ndarray of shape (n_segments, n_layers, D), float32
+
+    Examples
+    --------
+    >>> values = np.arange(4, dtype=np.float32).reshape(4, 1, 1)
+    >>> reduce_segments("sum", values, [3, 1]).ravel()
+    array([3., 3.], dtype=float32)
+    >>> reduce_segments("last", values, [3, 1]).ravel()
+    array([2., 3.], dtype=float32)
+    """
+    ends: npt.NDArray[np.int64] = np.cumsum(lengths)
+    starts: npt.NDArray[np.int64] = ends - lengths
+    reduced: FloatArray
+    if name in ("first", "last"):
+        reduced = values[starts if name == "first" else ends - 1]
+        return reduced
+    ufunc = _UFUNCS[name]
+    dtype = np.float64 if ufunc is np.add else np.float32
+    reduced = ufunc.reduceat(values, starts, axis=0, dtype=dtype).astype(np.float32)
+    return reduced
 
 
 def pool(
@@ -59,9 +150,9 @@ def pool(
     Parameters
     ----------
     name : str
-        Of `POOLINGS`.
+        One of `POOLINGS`.
     reductions : mapping of str to ndarray
-        Shape (n_texts, n_layers, D) each, float32.
+        Each of shape (n_texts, n_layers, D), float32.
     lengths : ndarray of shape (n_texts,)
         Tokens of each text, at least 1.
     total_weights : ndarray of shape (n_texts,), optional
@@ -71,24 +162,7 @@ def pool(
     -------
     ndarray of shape (n_texts, n_layers, D), float32
     """
-    if name == "mean":
-        return _divide(reductions["sum"], lengths)
-    if name == "idf":
-        if total_weights is None:
-            message = "The pooling 'idf' needs the sums of the token weights."
-            raise TypeError(message)
-        return _divide(reductions[WEIGHTED_SUM], total_weights)
-    if name == "final":
-        # Each direction where it has read the whole text.
-        half = reductions["last"].shape[2] // 2
-        forward, backward = reductions["last"], reductions["first"]
-        return np.concatenate([forward[..., :half], backward[..., half:]], axis=2)
-    return reductions[name]
-
-
-def _divide(values: FloatArray, divisors: npt.NDArray[Any]) -> FloatArray:
-    quotient: FloatArray = values / divisors.astype(np.float32)[:, None, None]
-    return quotient
+    return _POOLINGS[name].combine(reductions, _Totals(lengths, total_weights))
 
 
 def mix_layers(
@@ -100,7 +174,7 @@ def mix_layers(
     ----------
     pooled : ndarray of shape (n_texts, n_layers, D)
     weights : sequence of n_layers numbers, or None
-        Factors of the layers' sum; None puts the layers side by side.
+        Weights of the sum over layers; None concatenates the layers.
 
     Returns
     -------
@@ -117,8 +191,9 @@ def mix_layers(
     if weights is None:
         n_texts, n_layers, width = pooled.shape
         return pooled.reshape(n_texts, n_layers * width)
-    factors = np.asarray(weights, dtype=np.float32)
-    mixed: FloatArray = np.einsum("nld,l->nd", pooled, factors)
+    mixed: FloatArray = np.einsum(
+        "nld,l->nd", pooled, np.asarray(weights, dtype=np.float32)
+    )
     return mixed
 
 

@@ -1,23 +1,20 @@
-"""`ElmoTokenVectorizer`: texts -> one vector a token."""
+"""`ElmoTokenVectorizer`: texts -> one vector per token."""
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from itertools import chain
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 from sklearn.base import clone
-from sklearn.utils.validation import check_is_fitted
 
-from sklearn_elmo.base import ElmoEstimator, Setup, feature_names
+from sklearn_elmo.base import Chunk, Configuration, ElmoEstimator
 from sklearn_elmo.errors import InvalidParameterError
-from sklearn_elmo.learned_mix import (
-    LayerWeights,
-    check_labels,
-    learn_layer_weights,
-)
+from sklearn_elmo.learned_mix import check_labels, learn_layer_weights
+from sklearn_elmo.messages import quote
 from sklearn_elmo.parameters import check_vectorizer_parameters
-from sklearn_elmo.pooling import mix_layers
-from sklearn_elmo.store import text_key
+from sklearn_elmo.pooling import mix_layers, reduce_segments
+from sklearn_elmo.text import split_sentences, tokenize_with_spans
 
 __all__ = ["ElmoTokenVectorizer"]
 
@@ -26,21 +23,21 @@ FloatArray = npt.NDArray[np.float32]
 
 class ElmoTokenVectorizer(  # type: ignore[call-arg]
     ElmoEstimator,
-    auto_wrap_output_keys=None,  # set_output can't wrap lists of arrays
+    auto_wrap_output_keys=None,  # set_output cannot wrap lists of arrays
 ):
-    """Turn texts into one vector a token with a deep bidirectional language model.
+    """Turn texts into one vector per token with a deep bidirectional language model.
 
     Parameters
     ----------
     model, layers, tokenizer, state, missing, max_tokens, device, precision, \
-batch_tokens, verbose
+batch_tokens, split, verbose
         As in `ElmoVectorizer`. A missing text has no tokens.
     layer_mix : {"average", "concat", "learned"} or sequence of float, \
 default="average"
-        As in `ElmoVectorizer`. The labels that ``"learned"`` learns from are one a
-        token (a list for each text) or one a text.
-    cache : None, True, path or EmbeddingStore, default=None
-        Where the vectors of all tokens are kept, which takes much more room than the
+        As in `ElmoVectorizer`. ``"learned"`` takes one label per token (a list for
+        each text) or one per text.
+    cache : None, bool, path or EmbeddingStore, default=None
+        Where the vectors of all tokens are kept, which takes much more space than the
         pooled layers that `ElmoVectorizer` keeps: 4 bytes times the model's width for
         each token and layer.
 
@@ -48,12 +45,13 @@ default="average"
     ----------
     n_features_out_ : int
         Columns of each array.
-    layers_, model_digest_, layer_weights_, layer_scale_
+    feature_names_in_, layers_, model_digest_, layer_weights_, layer_scale_
         As in `ElmoVectorizer`.
 
     See Also
     --------
-    ElmoVectorizer : One vector a text.
+    ElmoVectorizer : One vector per text.
+    ElmoTagger : Token classification on these vectors.
 
     Examples
     --------
@@ -74,10 +72,11 @@ default="average"
         missing: str = "zero",
         max_tokens: int | None = None,
         cache: Any = None,
-        device: str = "auto",
+        device: Any = "auto",
         precision: str = "float32",
         batch_tokens: int | str = "auto",
-        verbose: bool = False,
+        split: str | None = None,
+        verbose: bool | int = False,
     ) -> None:
         self.model = model
         self.layers = layers
@@ -90,6 +89,7 @@ default="average"
         self.device = device
         self.precision = precision
         self.batch_tokens = batch_tokens
+        self.split = split
         self.verbose = verbose
 
     def fit(self, X: Any, y: Any = None) -> Self:
@@ -100,8 +100,8 @@ default="average"
         X : iterable of str, or of lists of str
             As in `ElmoVectorizer.fit`.
         y : sequence of length n_texts, optional
-            For ``layer_mix="learned"``: a list of labels, one a token, for each text;
-            or one label for each text.
+            For ``layer_mix="learned"``: for each text a list of labels, one per token;
+            or one label per text.
 
         Returns
         -------
@@ -111,28 +111,18 @@ default="average"
         ------
         InvalidParameterError, TextTypeError, TextValueError, ModelFileError, \
 ModelNotFetchedError
-            As `ElmoVectorizer.fit`.
+            As in `ElmoVectorizer.fit`.
         """
-        self._fit_texts(self._list_texts(X), y)
+        self._fit(X, self._list_texts(X), y)
         return self
 
     def fit_transform(self, X: Any, y: Any = None) -> list[FloatArray]:
         """Fit, and return what `transform` returns; X may be a generator."""
         texts = self._list_texts(X)
-        self._fit_texts(texts, y)
-        return self.transform(texts)
-
-    def _fit_texts(self, texts: list[Any], y: Any) -> None:
-        setup = self._open()
-        self._warn_of_unused_parameters(setup.layers)
-        learned: dict[str, object] = {}
-        if self._mixes("learned"):
-            found = self._learn_layer_weights(setup, texts, y)
-            learned = {"layer_weights_": found.weights, "layer_scale_": found.scale}
-        self._record(setup, self._width(setup), learned)
+        return self._token_rows(self._fit(X, texts, y), texts)
 
     def transform(self, X: Any) -> list[FloatArray]:
-        """Return one array a text, one row a token.
+        """Return one array per text, with one row per token.
 
         Parameters
         ----------
@@ -141,24 +131,19 @@ ModelNotFetchedError
         Returns
         -------
         list of ndarray
-            Of shape (n_tokens, n_features_out_) each, float32; the tokens are those
-            that `tokenize` returns.
+            Each of shape (n_tokens, n_features_out_), float32; the tokens are those
+            that `tokenize` returns. A missing or empty text has no rows.
 
         Raises
         ------
         sklearn.exceptions.NotFittedError, ModelMismatchError, TextTypeError, \
 TextValueError
-            As `ElmoVectorizer.transform`.
+            As in `ElmoVectorizer.transform`.
         """
-        setup = self._open_fitted()
-        return self._read_tokens(
-            setup,
-            self._list_texts(X),
-            lambda vectors: mix_layers(vectors, setup.weights),
-        )
+        return self._token_rows(self._configure_fitted(), self._list_fitted_column(X))
 
-    def tokenize(self, X: Any) -> list[list[str]]:
-        """Return the tokens that the rows of `transform` stand for.
+    def transform_padded(self, X: Any) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
+        """Return the vectors of all tokens in one array, for neural networks.
 
         Parameters
         ----------
@@ -166,108 +151,197 @@ TextValueError
 
         Returns
         -------
-        list of list of str
+        vectors : ndarray of shape (n_texts, n_most_tokens, n_features_out_), float32
+            Zeros after the last token of each text.
+        mask : ndarray of shape (n_texts, n_most_tokens), bool
+            True where there is a token.
+
+        Examples
+        --------
+        >>> from sklearn_elmo import ElmoTokenVectorizer
+        >>> vectorizer = ElmoTokenVectorizer(layers=0).fit([])
+        >>> vectors, mask = vectorizer.transform_padded(["A cat sat.", "Stop!"])
+        >>> vectors.shape == (2, 4, vectorizer.n_features_out_), mask.sum(axis=1)
+        (True, array([4, 2]))
+        """
+        rows = self.transform(X)
+        n_most = max(map(len, rows), default=0)
+        vectors = np.zeros((len(rows), n_most, self.n_features_out_), np.float32)
+        mask = np.zeros((len(rows), n_most), dtype=bool)
+        for number, values in enumerate(rows):
+            vectors[number, : len(values)] = values
+            mask[number, : len(values)] = True
+        return vectors, mask
+
+    def tokenize(
+        self, X: Any, *, return_offsets: bool = False
+    ) -> list[list[str]] | tuple[list[list[str]], list[list[tuple[int, int]]]]:
+        """Return the tokens that the rows of `transform` stand for.
+
+        Parameters
+        ----------
+        X : iterable of str, or of lists of str
+        return_offsets : bool, default=False
+            Also return where the tokens are in the text.
+
+        Returns
+        -------
+        tokens : list of list of str
             Empty for missing and empty texts.
+        offsets : list of list of (int, int)
+            Only with `return_offsets`: start and end of each token, so that
+            ``text[start:end]`` is what it stands for.
+
+        Raises
+        ------
+        InvalidParameterError
+            With `return_offsets`, if ``tokenizer="pretokenized"``: token lists have no
+            offsets.
+        TextValueError
+            With `return_offsets`, if a token of a callable tokenizer does not occur in
+            the text.
+
+        Examples
+        --------
+        >>> from sklearn_elmo import ElmoTokenVectorizer
+        >>> ElmoTokenVectorizer().tokenize(["A cat."], return_offsets=True)
+        ([['A', 'cat', '.']], [[(0, 1), (2, 5), (5, 6)]])
         """
         check_vectorizer_parameters(type(self).__name__, self.get_params(deep=False))
-        # Copies, because token lists may be the caller's own.
-        return [list(t) for t in self._tokenize(self._list_texts(X), first_row=0)]
+        texts = self._list_texts(X)
+        if not return_offsets:
+            # Copies, because token lists may be the caller's own.
+            documents = self._documents(texts, first_row=0)
+            return [list(chain.from_iterable(document)) for document in documents]
+        if self.tokenizer == "pretokenized":
+            message = (
+                "return_offsets=True needs texts, but the 'tokenizer' parameter of "
+                f"{type(self).__name__} is 'pretokenized'. Choose another tokenizer."
+            )
+            raise InvalidParameterError(message)
+        spans = [self._spans(text or "", row) for row, text in enumerate(texts)]
+        return (
+            [[token for token, _, _ in of_text] for of_text in spans],
+            [[(start, end) for _, start, end in of_text] for of_text in spans],
+        )
 
     def get_feature_names_out(self, input_features: Any = None) -> npt.NDArray[Any]:
         """Return the names of the columns of each array.
 
         Parameters
         ----------
-        input_features : ignored
+        input_features : array-like of one str, optional
+            As in `ElmoVectorizer.get_feature_names_out`.
 
         Returns
         -------
         ndarray of shape (n_features_out_,), object
         """
-        check_is_fitted(self, "model_digest_")
-        return feature_names(*self._fitted_layout, n_features=self.n_features_out_)
+        return self._feature_names(input_features)
 
-    def _learn_layer_weights(
-        self, setup: Setup, texts: list[Any], y: Any
-    ) -> LayerWeights:
-        of_tokens = _is_of_tokens(y)
-        labels = self._join_labels(texts, list(y)) if of_tokens else y
-        n_samples = len(labels) if of_tokens else len(texts)
-        check_labels(labels, n_samples)
-        vectors = self._read_tokens(setup, texts, lambda values: values)
-        if of_tokens:
+    def _fit(self, X: Any, texts: list[Any], y: Any) -> Configuration:
+        config = self._configure()
+        self._warn_of_unused_parameters(config.layers)
+        learned: dict[str, object] = {}
+        if self._mixes("learned"):
+            found = self._learn_mix(config, texts, y)
+            config = config._replace(weights=found.scale * found.weights)
+            learned = {"layer_weights_": found.weights, "layer_scale_": found.scale}
+        self._record_fit(config, X, self._mixed_width(config), learned)
+        return config
+
+    def _learn_mix(self, config: Configuration, texts: list[Any], y: Any) -> Any:
+        """Learn layer weights from labels of tokens, or of texts and their means."""
+        has_token_labels = _has_token_labels(y)
+        labels = self._join_labels(texts, list(y)) if has_token_labels else y
+        check_labels(labels, len(labels) if has_token_labels else len(texts))
+        n_layers = len(config.layers)
+        width = config.reader.model.options.output_dim
+        concatenated = self._token_rows(config._replace(weights=None), texts)
+        vectors = [rows.reshape(-1, n_layers, width) for rows in concatenated]
+        if has_token_labels:
             return learn_layer_weights(np.concatenate(vectors), labels)
-        width = setup.reader.model.options.output_dim
-        means = np.zeros((len(texts), len(setup.layers), width), dtype=np.float32)
+        means = np.zeros((len(texts), n_layers, width), dtype=np.float32)
         for row, values in enumerate(vectors):
             if len(values):
-                means[row] = values.mean(axis=0)
+                sums = reduce_segments("sum", values, [len(values)])
+                means[row] = sums[0] / len(values)
         return learn_layer_weights(means, labels)
 
+    def _spans(self, text: str, row: int) -> list[tuple[str, int, int]]:
+        """Return each token of a text with its start and end."""
+        spans: list[tuple[str, int, int]] = []
+        offset = 0
+        for part in [text] if self.split is None else split_sentences(text):
+            spans += [
+                (token, offset + start, offset + end)
+                for token, start, end in tokenize_with_spans(
+                    part, self.tokenizer, estimator=type(self).__name__, row=row
+                )
+            ]
+            offset += len(part)
+        return spans[: self.max_tokens]
+
     def _join_labels(self, texts: list[Any], labels: list[Any]) -> list[Any]:
-        """Put the labels of all tokens in one list, those of cut tokens left out."""
+        """Concatenate the labels of all tokens, without those of cut tokens."""
         if len(labels) != len(texts):
             message = (
                 f"y has {len(labels)} entries for {len(texts)} texts; "
                 "layer_mix='learned' needs one for each text."
             )
             raise InvalidParameterError(message)
-        whole = clone(self).set_params(max_tokens=None).tokenize(texts)
+        uncut = clone(self).set_params(max_tokens=None)
         joined: list[Any] = []
-        for row, (tokens, of_text) in enumerate(zip(whole, labels, strict=True)):
-            found = (
-                f"{len(of_text)} labels" if _is_list(of_text) else repr(of_text)[:40]
-            )
+        for row, (tokens, of_text) in enumerate(
+            zip(uncut.tokenize(texts), labels, strict=True)
+        ):
             if not _is_list(of_text) or len(of_text) != len(tokens):
+                found = (
+                    f"{len(of_text)} labels" if _is_list(of_text) else quote(of_text)
+                )
                 message = (
                     f"Row {row} has {len(tokens)} tokens, but y has {found} for it; "
-                    "layer_mix='learned' needs one label a token, or one a text "
-                    "throughout."
+                    "layer_mix='learned' needs one label per token, or one per text "
+                    "for all texts."
                 )
                 raise InvalidParameterError(message)
             joined += list(of_text)[: self.max_tokens]
         return joined
 
-    def _read_tokens(
-        self,
-        setup: Setup,
-        texts: list[Any],
-        make_rows: Callable[[FloatArray], FloatArray],
-    ) -> list[FloatArray]:
-        """Read texts, each distinct one of a chunk once."""
-        width = setup.reader.model.options.output_dim
-        nothing = np.zeros((0, len(setup.layers), width), dtype=np.float32)
-        results: list[FloatArray] = []
-        with self._progress(len(texts)) as progress:
-            for first, token_lists in self._token_chunks(texts):
-                distinct = {
-                    text_key(tokens): tokens for tokens in token_lists if tokens
-                }
-                vectors = (
-                    setup.reader.token_layers(
-                        list(distinct.values()),
-                        layers=setup.layers,
-                        advance=progress.update,
-                    )
-                    if distinct
-                    else []
-                )
-                found = dict(zip(distinct, vectors, strict=True))
-                # Arrays of their own, which a caller may change.
-                results += [
-                    make_rows(found[text_key(tokens)] if tokens else nothing).copy()
-                    for tokens in token_lists
-                ]
-                progress.update(first + len(token_lists) - progress.n)
+    def _token_rows(self, config: Configuration, texts: list[Any]) -> list[FloatArray]:
+        """Return the mixed layers of all tokens, one array per text."""
+        n_blocks = len(config.layers) if config.weights is None else 1
+        n_features = n_blocks * config.reader.model.options.output_dim
+        results = [np.zeros((0, n_features), dtype=np.float32) for _ in texts]
+        for chunk in self._chunks(config, texts):
+            if chunk.rows:
+                for row, values in self._read(config, chunk):
+                    results[row] = values
+            # Arrays of their own, which a caller may change.
+            for row, original in zip(chunk.repeats, chunk.originals, strict=True):
+                results[row] = results[original].copy()
         return results
 
+    def _read(
+        self, config: Configuration, chunk: Chunk
+    ) -> Iterator[tuple[int, FloatArray]]:
+        """Yield the row and the mixed token vectors of each document."""
+        parts, index = chunk.distinct_parts()
+        vectors = config.reader.token_layers(
+            parts, layers=config.layers, progress=chunk.progress_of_parts
+        )
+        starts = np.cumsum([0, *chunk.n_parts()])
+        for row, start, stop in zip(chunk.rows, starts, starts[1:], strict=False):
+            of_document = [vectors[position] for position in index[start:stop]]
+            layers = np.concatenate(of_document)
+            yield row, mix_layers(layers, config.weights)
 
-def _is_of_tokens(y: Any) -> bool:
-    """Tell a list of labels for each text from one label, or a row of them, a text."""
+
+def _has_token_labels(y: Any) -> bool:
+    """Return True if there is a list of labels for any text, not one label or row."""
     is_one_column = getattr(y, "ndim", 1) == 1 and hasattr(y, "__iter__")
     return is_one_column and any(map(_is_list, y))
 
 
 def _is_list(labels: Any) -> bool:
-    """Tell the labels of a text's tokens, in any container, from one label."""
     return hasattr(labels, "__len__") and not isinstance(labels, str | bytes)

@@ -1,14 +1,25 @@
-"""`ElmoVectorizer`: texts -> one vector each."""
+"""`ElmoVectorizer`: texts -> one vector per text.
 
-from collections import Counter
-from collections.abc import Callable, Sequence
+What happens in `ElmoVectorizer.fit_transform`, in order:
+
+1. `_configure` checks the parameters, opens the model and resolves the layers.
+2. `_fit` learns what the parameters ask for: token weights, layer weights.
+3. `_pooled_rows` is the one loop over chunks of texts. For each chunk of distinct
+   documents `_pool` has the engine read them, or the store look them up, and makes the
+   poolings; then the layers are mixed into rows.
+4. `_finish` scales the rows if they are to have unit length.
+
+`transform` takes the configuration of `fit` and does 3 and 4.
+"""
+
+from collections.abc import Iterable
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.utils.validation import check_is_fitted
 
-from sklearn_elmo.base import ElmoEstimator, Idf, Setup, feature_names
+from sklearn_elmo.base import Chunk, Configuration, ElmoEstimator
+from sklearn_elmo.idf import DocumentCounts, Idf
 from sklearn_elmo.learned_mix import check_labels, learn_layer_weights
 from sklearn_elmo.parameters import pooling_names
 from sklearn_elmo.pooling import (
@@ -16,9 +27,9 @@ from sklearn_elmo.pooling import (
     mix_layers,
     needed_reductions,
     pool,
+    reduce_segments,
     scale_to_unit_length,
 )
-from sklearn_elmo.store import text_key
 
 __all__ = ["ElmoVectorizer"]
 
@@ -28,65 +39,72 @@ FloatArray = npt.NDArray[np.float32]
 class ElmoVectorizer(ElmoEstimator):
     """Turn texts into one vector each with a deep bidirectional language model.
 
-    ELMo (Peters et al. 2018) reads a text with a language model of characters and
-    gives each token one vector a layer. This transformer pools each layer over the
+    ELMo (Peters et al. 2018) reads a text with a character-based language model and
+    gives each token one vector per layer. This transformer pools each layer over the
     tokens of a text and mixes the layers.
 
-    A row depends on its text, the fitted parameters and the model alone: not on the
+    A row depends only on its text, the fitted parameters and the model: not on the
     other rows, their order, or the number of threads (float32: to 5e-6 absolute).
 
     Parameters
     ----------
-    model : str, path, or pair of paths, default="default"
-        A name that `sklearn_elmo.models.list_models` knows (``"default"`` comes with
-        the package, the others have to be fetched once), a folder or zip file with
-        options and weights in the layout of AllenNLP, bilm-tf or NLPL, or a pair
-        (options file, weight file).
+    model : str, path, pair of paths or ElmoPretrainer, default="default"
+        A name from `sklearn_elmo.models.list_models` (``"default"`` ships with the
+        package, the others must be fetched once), a folder or zip file with options and
+        weights in the layout of AllenNLP, bilm-tf or NLPL, a pair (options file, weight
+        file), or a fitted `ElmoPretrainer`.
     layers : "all", "top", int or sequence of int, default="all"
         Layer 0 is the context-free token vector, layer k the k-th biLSTM layer;
         negative numbers count from the top. Only as many LSTM layers run as the
         highest one needs; layer 0 alone runs none.
     layer_mix : {"average", "concat", "learned"} or sequence of float, \
 default="average"
-        How the layers become one vector. A sequence holds one weight a layer, used as
-        given. ``"learned"`` finds softmax weights and a scale in `fit` from the labels
+        How the layers become one vector. A sequence holds one weight per layer, used as
+        given. ``"learned"`` learns softmax weights and a scale in `fit` from the labels
         (classes, an indicator matrix, or numbers).
     pooling : str or sequence of str, default="mean"
         How tokens become one vector, each layer by itself: ``"mean"``, ``"max"``,
-        ``"min"``, ``"sum"``, ``"first"``, ``"last"``, ``"final"`` (forward half at the
-        last token, backward half at the first) or ``"idf"`` (mean weighted by the
-        inverse document frequency learned in `fit`). Several are put side by side.
+        ``"min"``, ``"sum"``, ``"first"``, ``"last"``, ``"final"`` (forward direction at
+        the last token, backward direction at the first) or ``"idf"`` (mean weighted by
+        the inverse document frequency learned in `fit`). Several poolings are
+        concatenated in the given order.
     tokenizer : {"words", "whitespace", "pretokenized"} or callable, default="words"
-        ``"words"`` is NLTK's word tokenizer in the manner of the Penn Treebank, with
-        quotation marks left as they are. ``"pretokenized"`` takes lists of str. A
-        callable takes a str and returns a list of str. Keep case: the models know it.
+        ``"words"`` is NLTK's Penn Treebank word tokenizer, except that quotation marks
+        are left as they are. ``"pretokenized"`` takes lists of str. A callable takes a
+        str and returns a list of str. Do not lowercase: the models are cased.
     state : {"zero", "warm"}, default="zero"
-        LSTM state that every text starts from. ``"zero"`` gives the published
-        numbers of a fresh model. ``"warm"`` is the model's state after a fixed passage,
-        for models that were trained with the state carried on, as AllenNLP's were.
-        With the model in the box: held-out perplexity 150 from zero, 141 from warm
-        (139 with the state carried), and no difference in downstream accuracy beyond
-        noise (TREC +0.6, MR -0.4, SUBJ +0.1 points for warm; standard errors 0.6, 0.2,
-        0.2; ``tests/benchmarks/parameter.py``).
+        LSTM state that every text starts from. ``"zero"`` gives the published numbers
+        of a freshly loaded model. ``"warm"`` is the state after a fixed passage, for
+        models that were trained with the state carried from sentence to sentence, as
+        AllenNLP's were. With the bundled model the held-out perplexity is 150 from
+        zero, 141 from warm and 139 with the state carried; downstream accuracy does not
+        differ beyond noise (TREC +0.6, MR -0.4, SUBJ +0.1 points for warm; standard
+        errors 0.6, 0.2, 0.2; ``tests/benchmarks/parameter.py``).
     missing : {"zero", "error"}, default="zero"
-        What becomes of None, NaN and NA: a row of zeros, or a ValueError that names the
-        row. Empty texts are rows of zeros always.
+        What None, NaN and NA become: a row of zeros, or a ValueError that names the
+        row. Empty texts are always rows of zeros.
     normalize : bool, default=False
-        Scale rows to unit length; rows of zeros stay as they are.
+        Scale rows to unit length; rows of zeros stay zero.
     max_tokens : int or None, default=None
-        Tokens of a text that count; None takes all, however long the text is.
-    cache : None, True, path or EmbeddingStore, default=None
+        Number of tokens kept of each text; None keeps all, however long the text is.
+    cache : None, bool, path or EmbeddingStore, default=None
         Where pooled layers are kept on disk, so that no text is read twice: a folder,
         which processes and machines may share, or True for the user's cache folder.
-    device : str, default="auto"
+        None and False keep nothing.
+    device : str or torch.device, default="auto"
         ``"auto"`` (the first CUDA device, else the CPU), ``"cpu"``, ``"cuda"``,
         ``"cuda:1"``, ``"mps"``.
     precision : {"float32", "bfloat16", "int8"}, default="float32"
-        Of the LSTM's products; what is lower than float32 is faster on some processors
-        and less exact. The output is float32 always.
+        Precision of the LSTM's matrix products. Lower precision is faster on some
+        processors and less exact. The output is always float32.
     batch_tokens : int or "auto", default="auto"
-        Tokens that are read at once, which bounds the memory.
-    verbose : bool, default=False
+        Number of tokens read at once, which bounds the memory.
+    split : None or "sentences", default=None
+        ``"sentences"`` reads and caches a text sentence by sentence and pools over all
+        of its tokens. Each sentence then starts from the same state, as in training,
+        and an edited text costs only the sentences that changed. Rows differ from those
+        of whole texts.
+    verbose : bool or int, default=False
         Show a progress bar on stderr.
 
     Attributes
@@ -94,14 +112,16 @@ default="average"
     n_features_out_ : int
         Columns of the output: the model's width, times the layers if they are
         concatenated, times the poolings.
+    feature_names_in_ : ndarray of shape (1,), object
+        Name of the column of texts, if `fit` was given a named column.
     layers_ : tuple of int
         The layers, counted from 0.
     model_digest_ : str
-        sha256 of the model's options and weights. `transform` refuses others.
+        sha256 of the model's options and weights. `transform` refuses other weights.
     layer_weights_ : ndarray of shape (n_layers,)
         With ``layer_mix="learned"``: positive weights with a sum of 1.
     layer_scale_ : float
-        With ``layer_mix="learned"``: the factor of the weighted sum.
+        With ``layer_mix="learned"``: the scale of the weighted sum.
     idf_ : dict of str to float
         With ``pooling="idf"``: log((1 + n) / (1 + df)) + 1 for every token seen.
     idf_unseen_ : float
@@ -109,14 +129,16 @@ default="average"
 
     See Also
     --------
-    ElmoTokenVectorizer : One vector a token.
+    ElmoTokenVectorizer : One vector per token.
 
     Notes
     -----
-    Memory, beside the texts and the result: one chunk of at most 4,096 texts or 1 M
+    Memory, apart from the texts and the result: one chunk of at most 4,096 texts or 1 M
     characters as tokens and pooled layers, ``batch_tokens`` tokens in the model, and 16
-    bytes a distinct text to find repeated ones. On the CPU the processes of a machine
-    share a model's weights through a file in the user's cache folder.
+    bytes per distinct text to find repeated ones.
+
+    The model reads 48 UTF-8 bytes of each token (more or fewer if its options say so);
+    longer tokens are cut there, with one warning per call.
 
     References
     ----------
@@ -133,6 +155,9 @@ default="average"
     'elmo_layers0-1-2_average_mean_0'
     """
 
+    # skrub's convention for transformers of one column, as ApplyToCols needs them.
+    __single_column_transformer__ = True
+
     def __init__(
         self,
         model: Any = "default",
@@ -146,10 +171,11 @@ default="average"
         normalize: bool = False,
         max_tokens: int | None = None,
         cache: Any = None,
-        device: str = "auto",
+        device: Any = "auto",
         precision: str = "float32",
         batch_tokens: int | str = "auto",
-        verbose: bool = False,
+        split: str | None = None,
+        verbose: bool | int = False,
     ) -> None:
         self.model = model
         self.layers = layers
@@ -164,10 +190,11 @@ default="average"
         self.device = device
         self.precision = precision
         self.batch_tokens = batch_tokens
+        self.split = split
         self.verbose = verbose
 
     def fit(self, X: Any, y: Any = None) -> Self:
-        """Pin the model, and learn what the parameters ask to be learned.
+        """Pin the model, and learn what the parameters ask for.
 
         Parameters
         ----------
@@ -183,13 +210,13 @@ default="average"
         Raises
         ------
         InvalidParameterError
-            If a parameter has a value it cannot have; is a ValueError and TypeError.
+            If a parameter has an invalid value; both a ValueError and a TypeError.
         TextTypeError, TextValueError
-            If X is no column of texts; a TypeError and a ValueError.
+            If X is not a column of texts; a TypeError and a ValueError.
         ModelFileError, ModelNotFetchedError
             If the model cannot be loaded.
         """
-        self._fit_texts(X, y)
+        self._fit(X, y)
         return self
 
     def fit_transform(self, X: Any, y: Any = None) -> Any:
@@ -197,13 +224,13 @@ default="average"
 
         Parameters and errors as in `fit`; returns what `transform` returns.
         """
-        setup, texts, pooled = self._fit_texts(X, y)
-        if pooled is None:
-            return self._transform_texts(setup, texts)
-        return self._mix(pooled, setup)
+        config, texts, layers = self._fit(X, y)
+        if layers is None:
+            return self._finish(self._pooled_rows(config, texts))
+        return self._finish(_mix(layers, config.weights))
 
     def transform(self, X: Any) -> Any:
-        """Return one row a text.
+        """Return one row per text.
 
         Parameters
         ----------
@@ -222,132 +249,140 @@ default="average"
         ModelMismatchError
             If the model's files have changed since `fit`.
         TextTypeError, TextValueError
-            If X is no column of texts.
+            If X is not a column of texts, or not the column that was fitted.
         """
-        setup = self._open_fitted()
-        return self._transform_texts(setup, self._list_texts(X))
+        config = self._configure_fitted()
+        return self._finish(self._pooled_rows(config, self._list_fitted_column(X)))
 
     def get_feature_names_out(self, input_features: Any = None) -> npt.NDArray[Any]:
         """Return the names of the columns.
 
         Parameters
         ----------
-        input_features : ignored
-            The input is one column of texts, whatever its name.
+        input_features : array-like of one str, optional
+            Name of the column of texts, if it had none in `fit`.
 
         Returns
         -------
         ndarray of shape (n_features_out_,), object
-            ``elmo_layer2_mean_0``; of several layers ``elmo_layers0-1_average_mean_0``.
+            ``elmo_layer2_mean_0``; for mixed layers ``elmo_layers0-1_average_mean_0``;
+            of a column named "review" ``review_elmo_layer2_mean_0``.
         """
-        check_is_fitted(self, "model_digest_")
-        return feature_names(*self._fitted_layout, n_features=self.n_features_out_)
+        return self._feature_names(input_features, pooling_names(self.pooling))
 
-    def _fit_texts(self, X: Any, y: Any) -> tuple[Setup, list[Any], FloatArray | None]:
-        """Fit; return what has been made on the way."""
-        setup = self._open()
+    def _fit(
+        self, X: Any, y: Any
+    ) -> tuple[Configuration, list[Any], FloatArray | None]:
+        """Fit; return the configuration, the texts, and their layers if they were read.
+
+        The layers have the shape (N, n_poolings, n_layers, D).
+        """
+        config = self._configure()
         texts = self._list_texts(X)
-        self._warn_of_unused_parameters(setup.layers)
-        poolings = pooling_names(self.pooling)
+        self._warn_of_unused_parameters(config.layers)
         learned: dict[str, object] = {}
-        if "idf" in poolings:
-            idf = self._learn_idf(texts)
-            setup = setup._replace(idf=idf)
-            learned |= {"idf_": idf.table, "idf_unseen_": idf.unseen}
-        pooled = None
+        layers = None
+        if "idf" in pooling_names(self.pooling):
+            config = config._replace(idf=self._learn_idf(config, [texts]))
         if self._mixes("learned"):
             check_labels(y, len(texts))
-            pooled = self._pool_texts(setup, texts)
-            # (N, n_layers, n_poolings * D)
-            n_texts, n_poolings, n_layers, width = pooled.shape
-            samples = pooled.swapaxes(1, 2).reshape(
-                n_texts, n_layers, n_poolings * width
-            )
-            found = learn_layer_weights(samples, y)
-            setup = setup._replace(weights=found.scale * found.weights)
-            learned |= {"layer_weights_": found.weights, "layer_scale_": found.scale}
-        self._record(setup, len(poolings) * self._width(setup), learned)
-        return setup, texts, pooled
+            layers = self._unmixed_layers(config, texts)
+            found = learn_layer_weights(_samples(layers), y)
+            config = config._replace(weights=found.scale * found.weights)
+            learned = {"layer_weights_": found.weights, "layer_scale_": found.scale}
+        self._record(config, X, learned)
+        return config, texts, layers
 
-    def _layout(self, layers: tuple[int, ...]) -> tuple[Any, ...]:
-        return *super()._layout(layers), pooling_names(self.pooling)
+    def _fit_stream(self, chunks: Iterable[list[Any]]) -> Self:
+        """Fit without labels on lists of texts, none of which is kept."""
+        config = self._configure()
+        if "idf" in pooling_names(self.pooling):
+            config = config._replace(idf=self._learn_idf(config, chunks))
+        self._record(config, None, {})
+        return self
 
-    def _learn_idf(self, texts: list[Any]) -> Idf:
-        frequencies: Counter[str] = Counter()
-        for _, token_lists in self._token_chunks(texts):
-            for tokens in token_lists:
-                frequencies.update(set(tokens))
-        return Idf.of(frequencies, len(texts))
+    def _record(
+        self, config: Configuration, X: Any, learned: dict[str, object]
+    ) -> None:
+        if config.idf is not None:
+            learned |= {"idf_": config.idf.table, "idf_unseen_": config.idf.unseen}
+        n_features = len(pooling_names(self.pooling)) * self._mixed_width(config)
+        self._record_fit(config, X, n_features, learned)
 
-    def _transform_texts(self, setup: Setup, texts: list[Any]) -> FloatArray:
-        rows = np.zeros((len(texts), self.n_features_out_), dtype=np.float32)
-        self._fill_rows(setup, texts, rows, lambda pooled: self._mix(pooled, setup))
+    def _feature_layout(self, layers: tuple[int, ...]) -> tuple[Any, ...]:
+        return *super()._feature_layout(layers), pooling_names(self.pooling)
+
+    def _learn_idf(self, config: Configuration, chunks: Iterable[list[Any]]) -> Idf:
+        counts = DocumentCounts()
+        for texts in chunks:
+            for _, documents in self._document_chunks(config, texts):
+                for document in documents:
+                    counts.add([token for part in document for token in part])
+        return counts.idf()
+
+    def _unmixed_layers(self, config: Configuration, texts: list[Any]) -> FloatArray:
+        """Return the pooled layers. *Shape:* ``(N, n_poolings, n_layers, D)``."""
+        rows = self._pooled_rows(config._replace(weights=None), texts)
+        n_poolings, n_layers = len(pooling_names(self.pooling)), len(config.layers)
+        return rows.reshape(
+            len(texts), n_poolings, n_layers, config.reader.model.options.output_dim
+        )
+
+    def _pooled_rows(self, config: Configuration, texts: list[Any]) -> FloatArray:
+        """Return the mixed layers of each text; zeros for a text without tokens."""
+        width = config.reader.model.options.output_dim
+        n_blocks = len(config.layers) if config.weights is None else 1
+        n_features = len(pooling_names(self.pooling)) * n_blocks * width
+        rows = np.zeros((len(texts), n_features), dtype=np.float32)
+        for chunk in self._chunks(config, texts):
+            if chunk.rows:
+                rows[chunk.rows] = _mix(self._pool(config, chunk), config.weights)
+            rows[chunk.repeats] = rows[chunk.originals]
         return rows
 
-    def _pool_texts(self, setup: Setup, texts: list[Any]) -> FloatArray:
-        """Return ``(N, n_poolings, n_layers, D)``: the layers before they are mixed."""
-        n_poolings = len(pooling_names(self.pooling))
-        width = setup.reader.model.options.output_dim
-        shape = (len(texts), n_poolings, len(setup.layers), width)
-        pooled = np.zeros(shape, dtype=np.float32)
-        self._fill_rows(setup, texts, pooled, lambda values: values)
-        return pooled
-
-    def _mix(self, pooled: FloatArray, setup: Setup) -> FloatArray:
-        """``(N, n_poolings, n_layers, D)`` -> ``(N, n_features_out_)``."""
-        blocks = pooled.reshape(-1, *pooled.shape[2:])
-        mixed = mix_layers(blocks, setup.weights)
-        rows = mixed.reshape(len(pooled), pooled.shape[1] * mixed.shape[1])
-        return scale_to_unit_length(rows) if self.normalize else rows
-
-    def _fill_rows(
-        self,
-        setup: Setup,
-        texts: list[Any],
-        rows: FloatArray,
-        make_rows: Callable[[FloatArray], FloatArray],
-    ) -> None:
-        """Fill in the row of every text that has tokens; equal texts are read once."""
-        row_of: dict[bytes, int] = {}
-        with self._progress(len(texts)) as progress:
-            for first, token_lists in self._token_chunks(texts):
-                new: dict[int, list[str]] = {}
-                repeated: list[tuple[int, int]] = []
-                for row, tokens in enumerate(token_lists, start=first):
-                    if tokens:
-                        original = row_of.setdefault(text_key(tokens), row)
-                        if original == row:
-                            new[row] = tokens
-                        else:
-                            repeated.append((row, original))
-                if new:
-                    pooled = self._read(setup, list(new.values()), progress.update)
-                    rows[list(new)] = make_rows(pooled)
-                for row, original in repeated:
-                    rows[row] = rows[original]
-                progress.update(first + len(token_lists) - progress.n)
-
-    def _read(
-        self,
-        setup: Setup,
-        token_lists: Sequence[list[str]],
-        advance: Callable[[int], object],
-    ) -> FloatArray:
-        """Read token lists; return ``(N, n_poolings, n_layers, D)``."""
+    def _pool(self, config: Configuration, chunk: Chunk) -> FloatArray:
+        """Read a chunk. *Shape:* ``(n_documents, n_poolings, n_layers, D)``."""
         poolings = pooling_names(self.pooling)
         needed = needed_reductions(poolings)
-        token_weights, totals = None, None
-        if WEIGHTED_SUM in needed and setup.idf is not None:
-            token_weights = [setup.idf.weigh(tokens) for tokens in token_lists]
+        parts, index = chunk.distinct_parts()
+        lengths = np.array([len(part) for part in parts])
+        token_weights = totals = None
+        if WEIGHTED_SUM in needed and config.idf is not None:
+            token_weights = [config.idf.weigh(part) for part in parts]
             totals = np.array([sum(weights) for weights in token_weights])
-        reduced = setup.reader.reduce(
-            token_lists,
-            layers=setup.layers,
+        reduced = config.reader.reduce(
+            parts,
+            layers=config.layers,
             reductions=[name for name in needed if name != WEIGHTED_SUM],
-            advance=advance,
+            progress=chunk.progress_of_parts,
             token_weights=token_weights,
         )
-        lengths = np.array([len(tokens) for tokens in token_lists])
+        if chunk.is_split:
+            n_parts = chunk.n_parts()
+            starts = np.cumsum([0, *n_parts[:-1]])
+            reduced = {
+                name: reduce_segments(name, values[index], n_parts)
+                for name, values in reduced.items()
+            }
+            lengths = np.add.reduceat(lengths[index], starts)
+            if totals is not None:
+                totals = np.add.reduceat(totals[index], starts)
         return np.stack(
             [pool(name, reduced, lengths, totals) for name in poolings], axis=1
         )
+
+    def _finish(self, rows: FloatArray) -> FloatArray:
+        return scale_to_unit_length(rows) if self.normalize else rows
+
+
+def _mix(layers: FloatArray, weights: npt.NDArray[np.float64] | None) -> FloatArray:
+    """``(N, n_poolings, n_layers, D)`` -> ``(N, n_features)``."""
+    n_texts, n_poolings, n_layers, width = layers.shape
+    mixed = mix_layers(layers.reshape(-1, n_layers, width), weights)
+    return mixed.reshape(n_texts, n_poolings * mixed.shape[1])
+
+
+def _samples(layers: FloatArray) -> FloatArray:
+    """``(N, n_poolings, n_layers, D)`` -> ``(N, n_layers, n_poolings * D)``."""
+    n_texts, n_poolings, n_layers, width = layers.shape
+    return layers.swapaxes(1, 2).reshape(n_texts, n_layers, n_poolings * width)

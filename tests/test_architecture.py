@@ -18,11 +18,12 @@ LEVELS = [
     ["errors"],
     ["messages", "constraints", "atomic_files", "parallel"],
     ["compressed"],
-    ["bilm", "text", "downloads", "pooling"],
+    ["bilm", "text", "downloads", "pooling", "idf"],
     ["inference", "store"],
     ["models"],
     ["engine"],
     ["learned_mix", "parameters"],
+    ["text_transformer"],
     ["base"],
     ["vectorizer", "token_vectorizer"],
     ["word_vectors"],
@@ -35,6 +36,7 @@ LEVEL_OF = {part: level for level, parts in enumerate(LEVELS) for part in parts}
 # Parts that may know less than their level allows.
 NARROWER = {
     "pooling": set(),
+    "idf": set(),
     "bilm": {"errors", "atomic_files", "messages"},
     "inference": {"bilm", "parallel"},
     "text": {"errors", "messages"},
@@ -59,6 +61,7 @@ MAY_USE = {
     "store": {"h5py"},
     "downloads": {"h5py"},
     "pooling": set(),
+    "idf": set(),
     "models": {"torch"},
     "engine": set(),
 }

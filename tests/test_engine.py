@@ -18,6 +18,9 @@ from sklearn_elmo.models import open_model
 from sklearn_elmo.pooling import POOLINGS
 from sklearn_elmo.store import EmbeddingStore
 
+# Tokens of many lengths are on purpose; test_long_tokens_* look at the warning.
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn_elmo.errors.LongTokenWarning")
+
 TEXTS = ["the cat sat on the mat", "a dog", "a dog", "", None, "why ?", "the end ."]
 DISTINCT = {tuple(text.split()) for text in TEXTS if text}
 
@@ -310,10 +313,10 @@ def reader(tiny_model):
 def test_reader_tells_of_every_text(reader):
     told = []
     texts = [["a"] * n for n in range(1, 301)]
-    reader.reduce(texts, layers=[0], reductions=["sum"], advance=told.append)
+    reader.reduce(texts, layers=[0], reductions=["sum"], progress=told.append)
     assert sum(told) == 300
     told.clear()
-    reader.token_layers(texts, layers=[0], advance=told.append)
+    reader.token_layers(texts, layers=[0], progress=told.append)
     assert sum(told) == 300
 
 
@@ -321,13 +324,13 @@ def test_reader_keeps_the_order_of_texts_and_layers(reader, tiny_model):
     reference = ReferenceElmo.from_folder(tiny_model)
     texts = [["a"], ["the", "cat", "sat"], ["why", "?"]]
     reduced = reader.reduce(
-        texts, layers=[2, 0], reductions=["sum", "last"], advance=lambda n: None
+        texts, layers=[2, 0], reductions=["sum", "last"], progress=lambda n: None
     )
     for i, text in enumerate(texts):
         layers = reference.embed(text)[[2, 0]]
         np.testing.assert_allclose(reduced["sum"][i], layers.sum(axis=1), atol=2e-5)
         np.testing.assert_allclose(reduced["last"][i], layers[:, -1], atol=5e-6)
-    vectors = reader.token_layers(texts, layers=[2, 0], advance=lambda n: None)
+    vectors = reader.token_layers(texts, layers=[2, 0], progress=lambda n: None)
     for text, found in zip(texts, vectors, strict=True):
         expected = reference.embed(text)[[2, 0]].swapaxes(0, 1)
         np.testing.assert_allclose(found, expected, atol=5e-6)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from sklearn.base import clone
 
 from sklearn_elmo import ElmoTokenVectorizer, ElmoVectorizer
@@ -99,8 +100,10 @@ WRONG = [
     ("batch_tokens", 10.0),
     ("batch_tokens", None),
     ("batch_tokens", True),
-    ("verbose", 2),
+    ("verbose", -1),
     ("verbose", None),
+    ("split", "paragraphs"),
+    ("split", True),
     ("verbose", "yes"),
 ]
 
@@ -173,6 +176,10 @@ RIGHT = [
     ("batch_tokens", np.int64(9)),
     ("batch_tokens", 10**30),
     ("verbose", False),
+    ("verbose", 2),
+    ("cache", False),
+    ("device", torch.device("cpu")),
+    ("split", None),
     ("missing", "error"),
     ("state", "warm"),
 ]

@@ -16,6 +16,9 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn_elmo import ElmoTokenVectorizer, ElmoVectorizer
 from sklearn_elmo.errors import ModelMismatchError
 
+# Tokens of many lengths are on purpose; test_long_tokens_* look at the warning.
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn_elmo.errors.LongTokenWarning")
+
 ATOL = 5e-6
 TEXTS = ["The cat sat .", "a", "Why don't you ?", "a a a b", "The cat sat ."]
 

@@ -77,6 +77,12 @@ class NumbersAsTexts(ElmoVectorizer):
         numbers = validate_data(self, X, dtype=np.float64, reset=reset)
         return [" ".join(f"{number:.3f}" for number in row) for row in numbers]
 
+    def _record_column(self, X):
+        """Leave the names of the columns of numbers to `validate_data`."""
+
+    def _fitted_column(self):
+        return None
+
     def get_feature_names_out(self, input_features=None):
         # Texts have no columns to name; numbers have, and the checks count them.
         sklearn.utils.validation.check_is_fitted(self)
@@ -308,7 +314,7 @@ def test_column_transformer_with_the_name_of_a_column_and_with_a_list():
         rows = transformer.fit_transform(table)
         np.testing.assert_allclose(rows[:, :16], expected, atol=5e-6)
         names = transformer.get_feature_names_out()
-        assert names[0] == "elmo__elmo_layers0-1-2_average_mean_0"
+        assert names[0] == "elmo__text_elmo_layers0-1-2_average_mean_0"
         assert len(names) == 17
 
 

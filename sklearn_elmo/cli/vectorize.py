@@ -5,7 +5,6 @@ import itertools
 import sys
 import time
 import warnings
-from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +23,6 @@ from sklearn_elmo.errors import TextValueError
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-    from sklearn_elmo.base import Idf
     from sklearn_elmo.vectorizer import ElmoVectorizer
 
 __all__ = ["add_parser", "run"]
@@ -153,7 +151,12 @@ def _add_feature_arguments(group: Any) -> None:
         "--max-tokens",
         type=positive,
         metavar="N",
-        help="tokens of a text that count (default: all)",
+        help="number of tokens kept of each text (default: all)",
+    )
+    group.add_argument(
+        "--split",
+        choices=("sentences",),
+        help="read and cache each text sentence by sentence",
     )
 
 
@@ -222,15 +225,15 @@ def run(arguments: argparse.Namespace) -> None:
         reread=count_first or learned,
     ) as table:
         check_output(arguments.output, arguments.input)
-        idf = _count_tokens(table, arguments) if count_first else None
+        vectorizer = _make_vectorizer(model, arguments)
+        if count_first:
+            vectorizer._fit_stream(chunks(_texts(table, arguments)))
         labelled = _labelled_texts(table, arguments) if learned else ([], None)
         pieces = chunks(_texts(table, arguments))
-        # What is wrong with the first rows is told before a model is loaded.
+        # Errors in the first rows are raised before a model is loaded.
         first_piece = next(pieces, [])
-        vectorizer = _make_vectorizer(model, arguments)
-        vectorizer.fit(*labelled)
-        if idf is not None:
-            vectorizer.idf_, vectorizer.idf_unseen_ = idf
+        if not count_first:
+            vectorizer.fit(*labelled)
         names = list(vectorizer.get_feature_names_out())
         with (
             open_features(arguments.output, names) as write,
@@ -285,26 +288,6 @@ def _as_numbers(labels: list[Any]) -> list[Any]:
     return labels
 
 
-def _count_tokens(table: Table, arguments: argparse.Namespace) -> "Idf":
-    """Learn what tokens weigh as `ElmoVectorizer.fit`, a piece at a time."""
-    from sklearn_elmo.base import Idf
-    from sklearn_elmo.text import tokenize_texts
-
-    frequencies: Counter[str] = Counter()
-    n_texts = 0
-    for texts in chunks(_texts(table, arguments)):
-        for tokens in tokenize_texts(
-            texts,
-            arguments.tokenizer,
-            estimator="ElmoVectorizer",
-            max_tokens=arguments.max_tokens,
-        ):
-            frequencies.update(set(tokens or []))
-        n_texts += len(texts)
-
-    return Idf.of(frequencies, n_texts)
-
-
 def _make_vectorizer(model: Any, arguments: argparse.Namespace) -> "ElmoVectorizer":
     from sklearn_elmo.vectorizer import ElmoVectorizer
 
@@ -322,6 +305,7 @@ def _make_vectorizer(model: Any, arguments: argparse.Namespace) -> "ElmoVectoriz
         device=arguments.device,
         precision=arguments.precision,
         batch_tokens=arguments.batch_tokens,
+        split=arguments.split,
     )
 
 

@@ -1,6 +1,21 @@
 """Texts in any container -> token lists; knows nothing of models."""
 
+from sklearn_elmo.text.column_names import column_name
 from sklearn_elmo.text.containers import as_texts
-from sklearn_elmo.text.tokenizers import TOKENIZERS, resolve_tokenizer, tokenize_texts
+from sklearn_elmo.text.sentences import split_sentences
+from sklearn_elmo.text.tokenizers import (
+    TOKENIZERS,
+    resolve_tokenizer,
+    tokenize_texts,
+    tokenize_with_spans,
+)
 
-__all__ = ["TOKENIZERS", "as_texts", "resolve_tokenizer", "tokenize_texts"]
+__all__ = [
+    "TOKENIZERS",
+    "as_texts",
+    "column_name",
+    "resolve_tokenizer",
+    "split_sentences",
+    "tokenize_texts",
+    "tokenize_with_spans",
+]

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from sklearn_elmo.errors import InvalidParameterError, TextTypeError
+from sklearn_elmo.errors import InvalidParameterError, TextTypeError, TextValueError
 from sklearn_elmo.messages import quote
 from sklearn_elmo.text.containers import check_tokens
 
@@ -215,6 +215,53 @@ def resolve_tokenizer(tokenizer: str | Tokenizer, *, estimator: str) -> Tokenize
         f"a callable. Got {quote(tokenizer)} instead."
     )
     raise InvalidParameterError(message)
+
+
+def tokenize_with_spans(
+    text: str, tokenizer: str | Tokenizer, *, estimator: str, row: int = 0
+) -> list[tuple[str, int, int]]:
+    """Tokenize one text, and find its tokens in it.
+
+    Parameters
+    ----------
+    text : str
+    tokenizer : {"words", "whitespace"} or callable
+        See `resolve_tokenizer`.
+    estimator : str
+        Class name for messages.
+    row : int, default=0
+        Position of the text, for messages.
+
+    Returns
+    -------
+    list of (str, int, int)
+        Token, start and end, such that ``text[start:end]`` is the token.
+
+    Raises
+    ------
+    TextValueError
+        A token does not occur in the text after the token before it.
+
+    Examples
+    --------
+    >>> tokenize_with_spans("It's fine.", "words", estimator="E")
+    [('It', 0, 2), ("'s", 2, 4), ('fine', 5, 9), ('.', 9, 10)]
+    """
+    (tokens,) = tokenize_texts([text], tokenizer, estimator=estimator, first_row=row)
+    spans = []
+    end = 0
+    for number, token in enumerate(tokens or []):
+        start = text.find(token, end)
+        if start < 0:
+            message = (
+                f"Token {number} of row {row}, {quote(token)}, does not occur in the "
+                f"text after character {end}; the tokenizer of {estimator} changes "
+                "what it splits. Offsets need one that returns pieces of the text."
+            )
+            raise TextValueError(message)
+        end = start + len(token)
+        spans.append((token, start, end))
+    return spans
 
 
 def tokenize_texts(

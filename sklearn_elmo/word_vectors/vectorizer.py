@@ -1,16 +1,13 @@
 """`WordVectorVectorizer`: one vector a text, pooled from vectors of its words."""
 
 import os
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_elmo.base import Idf
 from sklearn_elmo.constraints import (
     POSITIVE_INT,
     Constraint,
@@ -22,9 +19,18 @@ from sklearn_elmo.errors import (
     InvalidParameterError,
     ModelMismatchError,
 )
+from sklearn_elmo.idf import DocumentCounts, Idf
 from sklearn_elmo.parameters import CONSTRAINTS, pooling_constraint, pooling_names
-from sklearn_elmo.pooling import POOLINGS, needed_reductions, pool, scale_to_unit_length
-from sklearn_elmo.text import as_texts, tokenize_texts
+from sklearn_elmo.pooling import (
+    POOLINGS,
+    WEIGHTED_SUM,
+    needed_reductions,
+    pool,
+    reduce_segments,
+    scale_to_unit_length,
+)
+from sklearn_elmo.text import tokenize_texts
+from sklearn_elmo.text_transformer import TextTransformer
 from sklearn_elmo.word_vectors.files import WordVectors, load_word_vectors
 
 __all__ = ["WordVectorVectorizer"]
@@ -45,16 +51,8 @@ _CONSTRAINTS = {
     "max_words": optional(POSITIVE_INT),
 }
 
-_REDUCTIONS: dict[str, Callable[[FloatArray], FloatArray]] = {
-    "sum": lambda vectors: vectors.sum(axis=0),
-    "max": lambda vectors: vectors.max(axis=0),
-    "min": lambda vectors: vectors.min(axis=0),
-    "first": lambda vectors: vectors[0],
-    "last": lambda vectors: vectors[-1],
-}
 
-
-class WordVectorVectorizer(TransformerMixin, BaseEstimator):
+class WordVectorVectorizer(TextTransformer):
     """Turn texts into one vector each from the vectors of their words.
 
     For GloVe, word2vec and fastText beside ELMo in a `FeatureUnion`: the authors of
@@ -121,6 +119,8 @@ class WordVectorVectorizer(TransformerMixin, BaseEstimator):
            [0. , 0. ]], dtype=float32)
     """
 
+    __single_column_transformer__ = True
+
     def __init__(
         self,
         vectors: Any,
@@ -143,15 +143,6 @@ class WordVectorVectorizer(TransformerMixin, BaseEstimator):
         self.normalize = normalize
         self.max_tokens = max_tokens
         self.max_words = max_words
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.string = True
-        tags.input_tags.two_d_array = False
-        tags.input_tags.one_d_array = True
-        tags.input_tags.allow_nan = self.missing == "zero"
-        tags.transformer_tags.preserves_dtype = []
-        return tags
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """Pin the file, and learn document frequencies if ``pooling`` has ``"idf"``.
@@ -225,15 +216,15 @@ class WordVectorVectorizer(TransformerMixin, BaseEstimator):
                 "fit. Fit again."
             )
             raise InvalidParameterError(message)
-        return self._transform_texts(table, self._list_texts(X))
+        return self._transform_texts(table, self._list_fitted_column(X))
 
     def get_feature_names_out(self, input_features: Any = None) -> npt.NDArray[Any]:
         """Return the names of the columns: ``wordvector_mean_0`` and so on.
 
         Parameters
         ----------
-        input_features : ignored
-            The input is one column of texts, whatever its name.
+        input_features : array-like of one str, optional
+            As in `ElmoVectorizer.get_feature_names_out`.
 
         Returns
         -------
@@ -246,7 +237,7 @@ class WordVectorVectorizer(TransformerMixin, BaseEstimator):
             for name in self._fitted_poolings
             for column in range(width)
         ]
-        return np.array(names, dtype=object)
+        return self._with_column_name(names, input_features)
 
     def _fit_texts(self, X: Any) -> tuple[WordVectors, list[Any]]:
         """Fit; return what has been read on the way."""
@@ -260,6 +251,7 @@ class WordVectorVectorizer(TransformerMixin, BaseEstimator):
                 delattr(self, name)
         if idf is not None:
             self.idf_, self.idf_unseen_ = idf
+        self._record_column(X)
         self.vectors_digest_ = table.digest
         self.n_features_out_ = len(poolings) * table.width
         self._fitted_poolings = poolings
@@ -274,15 +266,6 @@ class WordVectorVectorizer(TransformerMixin, BaseEstimator):
 
     def _check_parameters(self) -> None:
         check_parameters(type(self).__name__, self.get_params(deep=False), _CONSTRAINTS)
-
-    def _list_texts(self, X: Any) -> list[Any]:
-        texts: list[Any] = as_texts(
-            X,
-            estimator=type(self).__name__,
-            pretokenized=self.tokenizer == "pretokenized",
-            refuse_missing=self.missing == "error",
-        )
-        return texts
 
     def _look_up(
         self, table: WordVectors, texts: Sequence[Any]
@@ -311,10 +294,10 @@ class WordVectorVectorizer(TransformerMixin, BaseEstimator):
             yield words
 
     def _learn_idf(self, table: WordVectors, texts: Sequence[Any]) -> Idf:
-        frequencies: Counter[str] = Counter()
+        counts = DocumentCounts()
         for words in self._look_up(table, texts):
-            frequencies.update({word for word in words if word is not None})
-        return Idf.of(frequencies, len(texts))
+            counts.add([word for word in words if word is not None])
+        return counts.idf()
 
     def _pool(self, table: WordVectors, words: list[str | None]) -> FloatArray:
         """Return a text's row. ``words`` is not empty."""
@@ -325,21 +308,28 @@ class WordVectorVectorizer(TransformerMixin, BaseEstimator):
             others = [number for number, word in enumerate(words) if word is None]
             vectors[others] = table.mean_vector
         lengths = np.array([len(words)])
-        reductions: dict[str, FloatArray] = {}
-        totals = None
-        for name in needed_reductions(self._fitted_poolings):
-            if name == "weighted_sum":
-                weights = np.array(
-                    [self.idf_.get(word or "", self.idf_unseen_) for word in words]
-                )
-                totals = weights.sum(keepdims=True)
-                reduced = (weights[:, None] * vectors).sum(axis=0).astype(np.float32)
-            else:
-                reduced = _REDUCTIONS[name](vectors)
-            reductions[name] = reduced[None, None]  # one text, one layer
+        weights = totals = None
+        if WEIGHTED_SUM in (needed := needed_reductions(self._fitted_poolings)):
+            idf = Idf(self.idf_, self.idf_unseen_)
+            weights = np.array(idf.weigh(word or "" for word in words))
+            totals = weights.sum(keepdims=True)
+        reductions = {
+            name: reduce_segments(
+                name,
+                _weighted(vectors, weights if name == WEIGHTED_SUM else None)[:, None],
+                lengths,
+            )
+            for name in needed
+        }
         return np.concatenate(
             [
                 pool(name, reductions, lengths, totals)[0, 0]
                 for name in self._fitted_poolings
             ]
         )
+
+
+def _weighted(
+    vectors: FloatArray, weights: npt.NDArray[np.float64] | None
+) -> FloatArray:
+    return vectors if weights is None else (weights[:, None] * vectors).astype("f4")
