@@ -1,7 +1,26 @@
 """ELMo word and sentence vectors as scikit-learn transformers.
 
-Names are imported on first use, so that ``import sklearn_elmo`` costs next to nothing:
-scikit-learn comes with the first estimator, PyTorch with the first text.
+Names are imported on first use, so ``import sklearn_elmo`` is cheap: scikit-learn is
+imported with the first estimator, PyTorch with the first text.
+
+Where things are, from the user's side inwards:
+
+- ``vectorizer``, ``token_vectorizer``, ``tagger``: the estimators. The module docstring
+  of ``vectorizer`` lists the steps of ``fit_transform``. They build on ``base``
+  (configuration, chunks of texts), ``text_transformer`` (input, names), ``parameters``
+  (validation), ``pooling``, ``learned_mix`` and ``idf``.
+- ``text``: containers of texts, tokenizers, sentences.
+- ``engine``: token lists -> reduced layers, by the store or by the model.
+- ``store``: the HDF5 cache on disk.
+- ``bilm``: the readable model and its files. Two other forms compute the same numbers
+  and are tested against it: ``inference`` (fast, what the estimators run) and
+  ``pretraining.lstm_autograd`` with ``char_cnn_autograd`` (training).
+- ``models``, ``downloads``: model names, loaded models, files fetched once.
+- ``pretraining``: training of one's own models, with ``distillation`` from teachers.
+- ``allennlp``: drop-ins for AllenNLP 0.9's ELMo classes.
+- ``word_vectors``: GloVe, word2vec and fastText files beside ELMo.
+- ``inspection``: plots and explanations.
+- ``cli``: the command ``sklearn-elmo``.
 """
 
 import importlib
@@ -34,7 +53,7 @@ __all__ = [
     "models",
 ]
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOMES = {
     "Elmo": "sklearn_elmo.allennlp.elmo",
