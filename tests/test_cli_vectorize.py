@@ -335,11 +335,11 @@ def test_every_line_is_a_row(
 def test_csv_is_read_as_by_csv_and_pandas(tmp_path: Path) -> None:
     path = tmp_path / "in.csv"
     path.write_bytes(
-        b'\xef\xbb\xbfid,"the ""text"""\r\n1,"a ""b"", c"\r\n\r\n2,x "y" z\r\n3,\r\n'
-        b'4,"two\r\nlines"\n5,"quoted" on\n6,NA'
+        b'\xef\xbb\xbfid,"the ""text"""\r\n1,"a ""b"", c"\r\n\r\n2,x y z\r\n3,\r\n'
+        b'4,"two\r\nlines"\n5,"quoted, on"\n6,NA'
     )
     texts = list(iterate_texts(str(path), 'the "text"'))
-    assert texts == ['a "b", c', 'x "y" z', "", "two\r\nlines", "quoted on", "NA"]
+    assert texts == ['a "b", c', "x y z", "", "two\r\nlines", "quoted, on", "NA"]
     by_pandas = pd.read_csv(path, keep_default_na=False, encoding="utf-8-sig")
     assert texts == list(by_pandas['the "text"'])
     with path.open(encoding="utf-8-sig", newline="") as file:
@@ -352,6 +352,58 @@ def test_huge_fields_are_read(tmp_path: Path) -> None:
     path.write_text(f"text\n{'word ' * 100_000}\n", "utf-8")
     assert [len(text or "") for text in iterate_texts(str(path))] == [500_000]
     assert csv.field_size_limit() == limit
+
+
+MERGING = {
+    "text after a closing mark": 'l,t\n1,a\n0," b " c\n1,d\n',
+    "closed on a later line": '0,a\n1,b\n0,"c\n1,d" e\n',
+    "closed at the end of a later line": 'l,t\n0,a\n1,b\n0,"c\n1,d"\n0,e\n',
+    "numbered lines": 'id,t\n1,a\n2,b\n3,"c\n4,d\n5,e"\n6,f\n',
+    "never closed": 'l,t\n0,a\n1,"b\n0,c\n',
+    "bare marks elsewhere": 'l,t\n0,a "b" c\n1,"d\nx,f"\n0,g\n',
+    "bare marks later": 'l,t\n1,"d\nx,f"\n0,a "b" c\n0,g\n',
+    "backslashes": 'l,t\n0,"a \\"b\\" c"\n1,d\n',
+    "first records": 'l\tt\n0\t"c\n1\td"\n',
+    "values that come later": 'l,t\nham,"c\nspam,d"\nspam,e\n',
+}
+
+
+@pytest.mark.parametrize("content", MERGING.values(), ids=MERGING)
+def test_records_are_never_merged_at_stray_quotation_marks(
+    content: str, run: Callable[..., str], tmp_path: Path
+) -> None:
+    suffix = "tsv" if "\t" in content else "csv"
+    source = tmp_path / f"in.{suffix}"
+    source.write_text(content, "utf-8")
+    column = content.split("\n")[0].replace("\t", ",").split(",")[1]
+    message = run(source, tmp_path / "out.npy", "--column", column, code=1)
+    assert "line" in message
+    assert "--no-quotes" in message
+    assert str(source) in message
+    run(source, tmp_path / "out.npy", "--column", column, "--no-quotes")
+    n_lines = content.count("\n") - 1
+    assert len(np.load(tmp_path / "out.npy")) == n_lines
+
+
+REAL_FIELDS = {
+    "letters": 'id,t,n\n1,"Dear all,\n\nbye, you","x"\n2,"say ""hi""\n",y\n',
+    "one column": 't\n"two\nlines"\n"a, b"\n',
+    "a comma a line": 'l,t\npos,"Hello, you\nBye, you"\nneg,c\n',
+}
+
+
+@pytest.mark.parametrize("content", REAL_FIELDS.values(), ids=REAL_FIELDS)
+@pytest.mark.parametrize("delimiter", [",", "\t", ";"])
+def test_real_fields_of_several_lines_are_read(
+    content: str, delimiter: str, tmp_path: Path
+) -> None:
+    rows = list(csv.reader(content.splitlines(keepends=True)))
+    path = tmp_path / "in.csv"
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file, delimiter=delimiter).writerows(rows)
+    texts = iterate_texts(str(path), "t", delimiter=delimiter)
+    place = rows[0].index("t")
+    assert list(texts) == [row[place] for row in rows[1:]]
 
 
 def test_quotes_can_be_characters_like_others(tmp_path: Path) -> None:
@@ -394,7 +446,7 @@ def test_chunks_are_bounded_in_characters_too(monkeypatch: pytest.MonkeyPatch) -
 # Failures: one line, exit code 1, no file
 
 BAD_INPUTS: list[tuple[str, bytes, list[str], list[str]]] = [
-    ("in.txt", b"fine\ncaf\xe9\n", [], ["Line 2 of", "no UTF-8", "iconv"]),
+    ("in.txt", b"fine\ncaf\xe9\n", [], ["Line 2 of", "not UTF-8", "iconv"]),
     ("in.txt", "wide".encode("utf-16"), [], ["UTF-16", "iconv"]),
     ("in.txt", b"a\n", ["--column", "text"], ["plain lines", "--format"]),
     ("in.xyz", b"a\n", [], ["Cannot tell the format", "--format"]),
@@ -411,15 +463,20 @@ BAD_INPUTS: list[tuple[str, bytes, list[str], list[str]]] = [
     ),
     ("in.csv", b"a,b\n1,2\n3\n", ["--column", "b"], ["Line 3 of", "1 fields"]),
     ("in.csv", b'a\n"b\nc\n', [], ["line 2 of", "never closed", "--no-quotes"]),
-    ("in.csv", b"a\nb\rc\n", [], ["Line 2 of", "no CSV"]),
-    ("in.csv", b"a\n\xff\n", [], ["Line 2 of", "no UTF-8"]),
+    ("in.csv", b"a\nb\rc\n", [], ["line 2 of", "not valid CSV"]),
+    ("in.csv", b"a\n\xff\n", [], ["Line 2 of", "not UTF-8"]),
     ("in.csv.gz", b"a\nb\n", [], ["not compressed", "in.csv.gz"]),
     ("in.csv.gz", gzip.compress(b"a\nb\n" * 99)[:-9], [], ["damaged", "in.csv.gz"]),
     ("in.txt.bz2", b"a\nb\n", [], ["not compressed", "in.txt.bz2"]),
     ("in.txt.xz", b"a\nb\n", [], ["not compressed", "in.txt.xz"]),
-    ("in.jsonl", b'{"t": "a"}\n{"t": \n', [], ["Line 2 of", "no JSON"]),
-    ("in.jsonl", b"[" * 100_000, [], ["Line 1 of", "no JSON"]),
-    ("in.jsonl", b'{"t": "a"}\n["b"]\n', [], ["Line 2 of", "list", "no JSON object"]),
+    ("in.jsonl", b'{"t": "a"}\n{"t": \n', [], ["Line 2 of", "not JSON"]),
+    ("in.jsonl", b"[" * 100_000, [], ["Line 1 of", "not JSON"]),
+    (
+        "in.jsonl",
+        b'{"t": "a"}\n["b"]\n',
+        [],
+        ["Line 2 of", "list", "not a JSON object"],
+    ),
     ("in.jsonl", b'{"t": "a"}\n{"u": "b"}\n', ["--column", "t"], ["Line 2", "'t'"]),
     ("in.jsonl", b'{"t": "a", "u": "b"}\n', [], ["2 keys: 't', 'u'", "--column"]),
     ("in.jsonl", b'{"t": 42}\n', [], ["Line 1 of", "int (42)", "--column"]),

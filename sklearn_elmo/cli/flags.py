@@ -3,7 +3,15 @@
 import argparse
 import math
 
-__all__ = ["POOLINGS", "batch_tokens", "layer_mix", "layers", "poolings", "positive"]
+__all__ = [
+    "POOLINGS",
+    "batch_tokens",
+    "delimiter",
+    "layer_mix",
+    "layers",
+    "poolings",
+    "positive",
+]
 
 # As `sklearn_elmo.pooling.POOLINGS`, which would bring numpy.
 POOLINGS = ("mean", "max", "min", "sum", "first", "last", "final", "idf")
@@ -45,6 +53,15 @@ def poolings(value: str) -> str | list[str]:
         message = f"{value!r} is not a list of different ones of {', '.join(POOLINGS)}"
         raise argparse.ArgumentTypeError(message)
     return names[0] if len(names) == 1 else names
+
+
+def delimiter(value: str) -> str:
+    """One character, or ``tab``."""
+    value = {"tab": "\t", "\\t": "\t"}.get(value, value)
+    if len(value) != 1 or value in '"\r\n':
+        message = f"{value!r} is not a single character or tab"
+        raise argparse.ArgumentTypeError(message)
+    return value
 
 
 def positive(value: str) -> int:

@@ -1,15 +1,15 @@
-"""How rows are read from lines, CSV, TSV, JSONL and Parquet.
+"""Readers of lines, CSV, TSV, JSONL and Parquet.
 
 Each reader takes a binary file and yields `Row`s. Text is UTF-8, with or without a byte
-order mark; a line ends with LF or CR LF and nothing else, so that no character inside a
-text is taken for the end of one.
+order mark. A line ends with LF or CR LF only, so that no other character inside a text
+ends it.
 """
 
-import csv
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import IO, Any, NamedTuple
 
+from sklearn_elmo.cli.csv_records import read_records
 from sklearn_elmo.errors import (
     MissingPackageError,
     SklearnElmoError,
@@ -22,23 +22,21 @@ __all__ = ["Row", "read_csv", "read_jsonl", "read_lines", "read_parquet"]
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
-# The csv module keeps this number in a C long, which has 32 bits on Windows.
-_LONGEST_FIELD = 2**31 - 1
 _ROWS_PER_BATCH = 1024
 _PARQUET_BUFFER_BYTES = 2**20
 _MOST_NAMES = 10
 
 
 class Row(NamedTuple):
-    """Values of the columns that were asked for."""
+    """The values of the requested columns."""
 
     number: int
-    """Of its first line, or of the row in a Parquet file; counted from 1."""
+    """Number of its first line, or of the row in a Parquet file, counted from 1."""
     values: Sequence[Any]
 
 
 def read_lines(file: IO[bytes], name: str) -> Iterator[Row]:
-    """Yield every line, blank ones too."""
+    """Yield every line, also blank ones."""
     for number, line in _decoded_lines(file, name):
         yield Row(number, (line.removesuffix("\n").removesuffix("\r"),))
 
@@ -51,52 +49,36 @@ def read_csv(
     delimiter: str,
     quotes: bool,
 ) -> Iterator[Row]:
-    """Yield the records after the header; blank lines are none, as for pandas.
+    """Yield the records after the header.
 
     Raises
     ------
     TextValueError
-        No header or column, a record that is longer or shorter than the header, a
-        quotation mark that is never closed.
+        There is no header or no such column; otherwise as `read_records`.
     """
-    lines = _CountedLines(_decoded_lines(file, name))
-    reader = csv.reader(
-        lines,
-        delimiter=delimiter,
-        quoting=csv.QUOTE_MINIMAL if quotes else csv.QUOTE_NONE,
+    records = read_records(
+        _decoded_lines(file, name), name, delimiter=delimiter, quotes=quotes
     )
-    longest_before = csv.field_size_limit(_LONGEST_FIELD)
-    try:
-        records = _records(reader, lines, name)
-        _, header = next(records, (0, []))
-        if not header:
-            message = f"{name} is empty; its first line must name the columns."
-            raise TextValueError(message)
-        positions = [_position(header, column, name) for column in columns]
-        for number, record in records:
-            if len(record) != len(header):
-                message = (
-                    f"Line {number} of {name} has {len(record)} fields, but the header "
-                    f"has {len(header)}. Put quotation marks around fields that "
-                    "contain the delimiter, or give the right --format."
-                )
-                raise TextValueError(message)
-            yield Row(number, [record[position] for position in positions])
-    finally:
-        csv.field_size_limit(longest_before)
+    _, header = next(records, (0, []))
+    if not header:
+        message = f"{name} is empty; its first line must name the columns."
+        raise TextValueError(message)
+    positions = [_position(header, column, name) for column in columns]
+    for number, record in records:
+        yield Row(number, [record[position] for position in positions])
 
 
 def read_jsonl(
     file: IO[bytes], name: str, columns: Sequence[str | None]
 ) -> Iterator[Row]:
-    """Yield one row an object; blank lines are skipped.
+    """Yield one row per object; blank lines are skipped.
 
     A line may also be a bare string, if no column is named.
 
     Raises
     ------
     TextValueError
-        A line that is no JSON, no object, or has not the key.
+        A line is not JSON, is not an object, or does not have the key.
     """
     for number, line in _decoded_lines(file, name):
         if not line.strip():
@@ -106,8 +88,8 @@ def read_jsonl(
             value = json.loads(line)
         except (ValueError, RecursionError) as cause:
             message = (
-                f"{where} is no JSON ({quote(line.strip())}: {cause}). JSONL has one "
-                "object a line; give the --format if this is something else."
+                f"{where} is not JSON ({quote(line.strip())}: {cause}). JSONL has one "
+                "object per line; pass the --format if this is another one."
             )
             raise TextValueError(message) from cause
         if isinstance(value, str) and list(columns) == [None]:
@@ -115,8 +97,8 @@ def read_jsonl(
             continue
         if not isinstance(value, dict):
             message = (
-                f"{where} is {type(value).__name__} ({quote(value)}), no JSON object. "
-                'Write {"text": ...} on each line.'
+                f"{where} is {type(value).__name__} ({quote(value)}), not a JSON "
+                'object. Write {"text": ...} on each line.'
             )
             raise TextValueError(message)
         yield Row(number, [_value(value, column, where) for column in columns])
@@ -125,14 +107,14 @@ def read_jsonl(
 def read_parquet(
     file: IO[bytes], name: str, columns: Sequence[str | None]
 ) -> Iterator[Row]:
-    """Yield the rows, row groups read a piece at a time.
+    """Yield the rows; row groups are read in pieces.
 
     Raises
     ------
     TextValueError
-        It is no Parquet file, or damaged, or the column is not there.
+        The file is not Parquet or is damaged, or there is no such column.
     TextTypeError
-        The first column of those asked for has no strings.
+        The first of the requested columns does not hold strings.
     MissingPackageError
         pyarrow is not installed.
     """
@@ -140,7 +122,7 @@ def read_parquet(
     from pyarrow import parquet
 
     try:
-        # Unless told otherwise, pyarrow takes whole columns of a row group into memory.
+        # By default pyarrow reads whole columns of a row group into memory.
         table = parquet.ParquetFile(
             file, pre_buffer=False, buffer_size=_PARQUET_BUFFER_BYTES
         )
@@ -162,7 +144,7 @@ def read_parquet(
         if isinstance(cause, SklearnElmoError):
             raise
         message = (
-            f"{name} cannot be read as Parquet ({cause}). Write it again, or give the "
+            f"{name} cannot be read as Parquet ({cause}). Write it again, or pass the "
             "right --format."
         )
         raise TextValueError(message) from cause
@@ -181,54 +163,6 @@ def import_pyarrow() -> Any:
     return pyarrow
 
 
-class _CountedLines:
-    """Lines that know the number of the last one, and whether it was the last."""
-
-    def __init__(self, lines: Iterable[tuple[int, str]]) -> None:
-        self._lines = iter(lines)
-        self.number = 0
-        self.ended = False
-
-    def __iter__(self) -> "_CountedLines":
-        return self
-
-    def __next__(self) -> str:
-        try:
-            self.number, line = next(self._lines)
-        except StopIteration:
-            self.ended = True
-            raise
-        return line
-
-
-def _records(
-    records: Iterator[list[str]], lines: _CountedLines, name: str
-) -> Iterator[tuple[int, list[str]]]:
-    """Yield records with the number of their first line."""
-    while True:
-        first = lines.number + 1
-        try:
-            record = next(records)
-        except StopIteration:
-            return
-        except csv.Error as cause:
-            message = (
-                f"Line {first} of {name} is no CSV ({cause}). Write the file with a "
-                "CSV library, or give the right --format."
-            )
-            raise TextValueError(message) from cause
-        if lines.ended:
-            # The file came to its end in the middle of a record.
-            message = (
-                f"A quotation mark opened in the record on line {first} of {name} is "
-                "never closed. Close it, or pass --no-quotes if quotation marks mean "
-                "nothing there."
-            )
-            raise TextValueError(message)
-        if record:
-            yield first, record
-
-
 def _decoded_lines(file: IO[bytes], name: str) -> Iterator[tuple[int, str]]:
     """Yield line numbers and lines with their ends."""
     for number, line in enumerate(file, start=1):
@@ -245,21 +179,21 @@ def _decoded_lines(file: IO[bytes], name: str) -> Iterator[tuple[int, str]]:
         except UnicodeDecodeError as cause:
             shown = quote(line[cause.start : cause.start + 8])
             message = (
-                f"Line {number} of {name} is no UTF-8 (byte {cause.start}: "
+                f"Line {number} of {name} is not UTF-8 (byte {cause.start}: "
                 f"{shown}). Convert the file, e.g. with "
-                "'iconv -f latin1 -t utf-8', or give the right --format."
+                "'iconv -f latin1 -t utf-8', or pass the right --format."
             )
             raise TextValueError(message) from cause
         yield number, text
 
 
 def _position(names: Sequence[str], column: str | None, name: str) -> int:
-    """Find a column by its name; None means the only one."""
+    """Return the position of a column; None means the only one."""
     if column is None:
         if len(names) == 1:
             return 0
         message = (
-            f"{name} has {len(names)} columns: {_list(names)}. Choose the one with "
+            f"{name} has {len(names)} columns: {_list(names)}. Name the one with "
             "the texts with --column."
         )
         raise TextValueError(message)
@@ -268,7 +202,7 @@ def _position(names: Sequence[str], column: str | None, name: str) -> int:
     problem = "several columns" if column in names else "no column"
     message = (
         f"{name} has {problem} named {column!r}, but: {_list(names)}. Name one of "
-        "these, or give the right --format."
+        "these, or pass the right --format."
     )
     raise TextValueError(message)
 
@@ -278,7 +212,7 @@ def _value(row: dict[str, Any], column: str | None, where: str) -> Any:
         if len(row) == 1:
             return next(iter(row.values()))
         message = (
-            f"{where} has {len(row)} keys: {_list(list(row))}. Choose the one with the "
+            f"{where} has {len(row)} keys: {_list(list(row))}. Name the one with the "
             "texts with --column."
         )
         raise TextValueError(message)
@@ -286,7 +220,7 @@ def _value(row: dict[str, Any], column: str | None, where: str) -> Any:
         return row[column]
     message = (
         f"{where} has no key {column!r}, but: {_list(list(row))}. Add it (null for a "
-        "missing text), or name another one with --column."
+        "missing text), or name another with --column."
     )
     raise TextValueError(message)
 
@@ -297,7 +231,7 @@ def _list(names: Sequence[str]) -> str:
 
 
 def _check_strings(pyarrow: Any, field: Any, name: str) -> None:
-    """Make sure that a Parquet column holds strings, or nothing but nulls."""
+    """Raise TextTypeError unless a Parquet column holds strings or only nulls."""
     kind = field.type
     if pyarrow.types.is_dictionary(kind):
         kind = kind.value_type

@@ -34,6 +34,7 @@ _SUFFIXES = {
     ".txt": "lines",
 }
 FORMATS = ("csv", "tsv", "jsonl", "parquet", "lines")
+_DELIMITERS = {"csv": ",", "tsv": "\t"}
 
 # What `chunks` takes up at a time.
 _CHUNK_TEXTS = 4096
@@ -46,6 +47,7 @@ def iterate_texts(
     *,
     format: str | None = None,
     quotes: bool = True,
+    delimiter: str | None = None,
 ) -> Iterator[str | None]:
     """Yield the texts of a file, one a row.
 
@@ -59,7 +61,9 @@ def iterate_texts(
     format : {"csv", "tsv", "jsonl", "parquet", "lines"}, optional
         By default told from the name; that of standard input is lines.
     quotes : bool, default=True
-        Whether quotation marks around CSV and TSV fields are taken off.
+        Whether CSV and TSV fields may be quoted.
+    delimiter : str, optional
+        One character between CSV or TSV fields, instead of a comma or a tab.
 
     Yields
     ------
@@ -71,7 +75,7 @@ def iterate_texts(
     FileNotFoundError, TextValueError, TextTypeError
         Names the file, and the line or row; see `formats`.
     """
-    with Table(path, format=format, quotes=quotes) as table:
+    with Table(path, format=format, quotes=quotes, delimiter=delimiter) as table:
         for _, text in table.texts(column):
             yield text
 
@@ -106,7 +110,7 @@ class Table:
 
     Parameters
     ----------
-    path, format, quotes
+    path, format, quotes, delimiter
         As in `iterate_texts`.
     reread : bool, default=False
         Whether it is read more than once. A pipe is then copied to a temporary file.
@@ -120,6 +124,7 @@ class Table:
     path: str
     format: str | None = None
     quotes: bool = True
+    delimiter: str | None = None
     reread: bool = False
     _copy: IO[bytes] | None = field(default=None, init=False, repr=False)
 
@@ -180,7 +185,7 @@ class Table:
                         file,
                         self.name,
                         columns,
-                        delimiter="," if self.format == "csv" else "\t",
+                        delimiter=self.delimiter or _DELIMITERS[str(self.format)],
                         quotes=self.quotes,
                     )
 

@@ -12,6 +12,7 @@ from sklearn_elmo.cli.feature_files import check_output, open_features
 from sklearn_elmo.cli.flags import (
     POOLINGS,
     batch_tokens,
+    delimiter,
     layer_mix,
     layers,
     poolings,
@@ -89,6 +90,12 @@ def _add_table_arguments(group: Any) -> None:
         dest="quotes",
         action="store_false",
         help="quotation marks in CSV and TSV are characters like others",
+    )
+    group.add_argument(
+        "--delimiter",
+        type=delimiter,
+        metavar="CHARACTER",
+        help="between fields of CSV and TSV, or tab (default: comma, tab)",
     )
     group.add_argument(
         "--label",
@@ -222,6 +229,7 @@ def run(arguments: argparse.Namespace) -> None:
         arguments.input,
         format=arguments.format,
         quotes=arguments.quotes,
+        delimiter=arguments.delimiter,
         reread=count_first or learned,
     ) as table:
         check_output(arguments.output, arguments.input)
