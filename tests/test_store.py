@@ -21,8 +21,8 @@ from sklearn_elmo.errors import (
 from sklearn_elmo.store import (
     EmbeddingStore,
     cache_warnings,
-    folder,
-    maintenance,
+    recipe_folder,
+    segment_writer,
     text_key,
     view,
 )
@@ -385,7 +385,7 @@ def test_reader_survives_a_compaction_and_a_clearing(tmp_path):
 
 
 def test_big_request_is_cut_into_segments(tmp_path, monkeypatch):
-    monkeypatch.setattr(maintenance, "MAX_SEGMENT_BYTES", 4000)
+    monkeypatch.setattr(segment_writer, "MAX_SEGMENT_BYTES", 4000)
     store = EmbeddingStore(tmp_path)
     request(store, range(200))
     assert len(segments_in(tmp_path)) > 5
@@ -393,8 +393,8 @@ def test_big_request_is_cut_into_segments(tmp_path, monkeypatch):
 
 
 def test_segments_are_read_side_by_side(tmp_path, monkeypatch):
-    monkeypatch.setattr(maintenance, "MAX_SEGMENT_BYTES", 4000)
-    monkeypatch.setattr(folder, "_BYTES_FOR_THREADS", 0)
+    monkeypatch.setattr(segment_writer, "MAX_SEGMENT_BYTES", 4000)
+    monkeypatch.setattr(recipe_folder, "_BYTES_FOR_THREADS", 0)
     store = EmbeddingStore(tmp_path)
     request(store, range(200))
     shuffled = np.random.default_rng(0).permutation(200)

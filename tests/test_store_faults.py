@@ -221,9 +221,9 @@ def test_newer_format_is_left_alone(tmp_path):
     store = EmbeddingStore(tmp_path)
     request(store, range(5))
     path = only_segment(store)
-    newer = path.read_bytes().replace(b"segment 1 ", b"segment 2 ", 1)
+    newer = path.read_bytes().replace(b"segment 2 ", b"segment 3 ", 1)
     path.write_bytes(newer)
-    with one_warning("left alone: it has format 2"):
+    with one_warning("left alone: it has format 3"):
         assert request(restarted(store), range(5)) == 5
     store.compact()
     assert path.read_bytes() == newer
@@ -330,7 +330,7 @@ def test_reads_that_fail(tmp_path, monkeypatch):
         raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
 
     with monkeypatch.context() as patch, one_warning("Stale file handle"):
-        patch.setattr("sklearn_elmo.store.folder.read_records", fail)
+        patch.setattr("sklearn_elmo.store.recipe_folder.read_records", fail)
         patch.setattr(atomic_files, "_write_all", fail)
         assert request(store, range(20)) == 20
     assert request(restarted(store), range(20)) == 0  # nothing was thrown away
@@ -347,7 +347,7 @@ def test_segment_removed_while_it_is_read_is_only_a_miss(tmp_path, monkeypatch, 
 
     with monkeypatch.context() as patch:
         patch.setattr(
-            "sklearn_elmo.store.folder.read_records",
+            "sklearn_elmo.store.recipe_folder.read_records",
             lambda segment, *arguments: remove(segment.path),
         )
         assert request(store, range(20)) == 20

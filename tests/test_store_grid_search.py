@@ -9,6 +9,9 @@ from sklearn_elmo.inference import reductions
 from sklearn_elmo.store import EmbeddingStore
 from sklearn_elmo.vectorizer import ElmoVectorizer
 
+# One of the sentences contains a long address.
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn_elmo.errors.LongTokenWarning")
+
 GRID = {
     "elmovectorizer__tokenizer": ["whitespace"],
     "elmovectorizer__layers": ["all", "top"],

@@ -1,4 +1,4 @@
-"""Telling the user, once, that the cache could not do its work."""
+"""Warning the user, once, that the cache could not do its work."""
 
 import logging
 from pathlib import Path
@@ -11,10 +11,10 @@ logger = logging.getLogger(__name__)
 _warned: set[tuple[Path, str]] = set()
 
 
-def warn_once(place: Path, cause: str, message: str) -> None:
-    """Warn of `cause` at `place` the first time in this process, log it later on."""
-    if (place, cause) in _warned:
+def warn_once(store: Path, cause: str, message: str) -> None:
+    """Warn about `cause` in `store` the first time in this process, then log it."""
+    if (store, cause) in _warned:
         logger.info("%s", message)
         return
-    _warned.add((place, cause))
+    _warned.add((store, cause))
     warn_caller(message, CacheWarning)

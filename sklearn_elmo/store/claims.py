@@ -1,34 +1,43 @@
-"""Dividing the texts that nobody has computed yet among processes that want them.
+"""Dividing the texts that are still to be computed among the processes that want them.
 
-A process claims a run of what it misses, in a file that lists the keys and that it
-keeps locked, computes and publishes it, and claims the next; what others have claimed
-it waits for and then reads. Claims only save work: the kernel unlocks those of a dead
-process, where there are no locks nothing is claimed, and a claim that is kept too long
-is not waited for.
+A process claims some of the keys that it misses, computes and stores them, and claims
+the next. Keys that others have claimed it waits for and then reads. A claim is two
+files: a list of keys, and a lock that its owner holds (on Windows a locked file cannot
+be read). Claims only save work: the kernel frees the locks of a dead process, and where
+there are no locks nothing is claimed.
+
+A process that has stopped but is not dead keeps its locks. No request waits longer
+than `CLAIMING_TIMEOUT_S` for a process that stopped while claiming, nor longer than
+`NEWS_TIMEOUT_S` for claims of which nothing gets stored, and it waits only once.
 """
 
 import logging
+import re
 import time
 import uuid
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 
 from sklearn_elmo.store.cache_warnings import warn_once
 from sklearn_elmo.store.checksums import Integers, Words
-from sklearn_elmo.store.files import entries_of, is_gone
 from sklearn_elmo.store.index import KeyIndex
 from sklearn_elmo.store.locks import LOCK_FOLDER, lock
+from sklearn_elmo.store.plain_files import is_gone, names_in, open_plain, remove_file
+from sklearn_elmo.store.recipe import KEY_BYTES
 from sklearn_elmo.store.view import FolderView
 
-NEWS_TIMEOUT_S = 300.0  # to wait for others that publish nothing
+CLAIMING_TIMEOUT_S = 5.0
+NEWS_TIMEOUT_S = 60.0
 
-_CLAIM_PREFIX = "claim-"
-_CHOOSING_TIMEOUT_S = 10.0
-_LEAST_CLAIM = 128  # texts; fewer make poor batches ...
-_LONGEST_CLAIM_S = 30.0  # ... but others wait for it, and it is lost with the process
+CLAIM_LOCK = re.compile(r"claim-[0-9a-z]+")
+KEYS_SUFFIX = ".keys"
+
+_MIN_CLAIM = 128  # texts; fewer make poor batches ...
+_MAX_CLAIM_S = 30.0  # ... but others wait for it, and it is lost with the process
+_MAX_CLAIM_BYTES = 2**26
 _POLL_S = 0.02
 
 logger = logging.getLogger(__name__)
@@ -41,7 +50,7 @@ def share_out(
     read: Callable[[Integers], Integers],
     compute: Callable[[Integers], None],
 ) -> None:
-    """Get everything at positions `missing` read or computed, by whichever process.
+    """Have everything at positions `missing` read or computed, by any process.
 
     Parameters
     ----------
@@ -49,14 +58,14 @@ def share_out(
     keys : ndarray of shape (n, 2), uint64
     missing : ndarray of positions in `keys`
     read : callable
-        Reads what the folder has by now of some positions; returns the others.
+        Reads some positions if the folder has them by now; returns the others.
     compute : callable
-        Computes some positions and publishes them.
+        Computes and stores some positions.
     """
     last_news = time.monotonic()
     while len(missing):
         with ExitStack() as held:
-            mine = _claim(held, view, keys, missing)
+            mine, awaited = _claim(held, view, keys, missing)
             to_do = read(mine)
             if len(to_do):
                 start = time.monotonic()
@@ -68,7 +77,8 @@ def share_out(
         if len(left) < len(missing):
             last_news = time.monotonic()
         elif time.monotonic() - last_news > NEWS_TIMEOUT_S:
-            _stop_sharing(view)
+            view.stuck_claims |= awaited
+            _warn_of_stopped_process(view, NEWS_TIMEOUT_S)
         else:
             time.sleep(_POLL_S)
         missing = left
@@ -76,76 +86,98 @@ def share_out(
 
 def _claim(
     held: ExitStack, view: FolderView, keys: Words, missing: Integers
-) -> Integers:
+) -> tuple[Integers, set[str]]:
     """Claim the first positions that nobody has claimed, until `held` closes.
 
-    Where nothing can be claimed, everything is this process's own work.
+    Returns
+    -------
+    mine : ndarray of positions
+        Everything, if nothing can be claimed.
+    awaited : set of str
+        Claims of others that keep this process from claiming more.
     """
-    if not view.sharing:
-        return missing
+    timeout_s = 0 if view.claiming_is_stuck else CLAIMING_TIMEOUT_S
     try:
-        with ExitStack() as choosing:
-            if not lock(choosing, view.folder, "claims", _CHOOSING_TIMEOUT_S):
-                return missing
-            claims = KeyIndex()
-            claims.add(0, _claimed_by_others(view.folder))
-            free = missing[claims.find(keys[missing])[0] < 0]
+        with ExitStack() as claiming:
+            if not lock(claiming, view.folder, "claims", timeout_s):
+                view.claiming_is_stuck = True
+                _warn_of_stopped_process(view, CLAIMING_TIMEOUT_S)
+                return missing, set()
+            view.claiming_is_stuck = False
+            claims = _claims_of_others(view)
+            index = KeyIndex()
+            for number, claimed in enumerate(claims.values()):
+                index.add(number, claimed)
+            free = missing[index.find(keys[missing])[0] < 0]
             mine = free[: _fair_share(len(missing), view.seconds_per_text)]
             if len(mine):
-                name = _CLAIM_PREFIX + uuid.uuid4().hex
-                path = view.folder / LOCK_FOLDER / name
-                path.write_bytes(keys[mine].tobytes())
-                lock(held, view.folder, name)
-                held.callback(_remove, path)
-            return mine
+                _publish_claim(held, view.folder, keys[mine])
+            return mine, set(claims)
     except OSError as error:
         logger.info("Going on without locks in %s: %s", view.folder, error)
-        return missing
+        return missing, set()
 
 
 def _fair_share(n_missing: int, seconds_per_text: float | None) -> int:
-    """Choose how much to claim at once.
+    """Return how many texts to claim at once.
 
-    It shrinks with what is left, so that all processes end at about the same time.
+    The share shrinks with what is left, so that all processes end at about the same
+    time.
     """
     if seconds_per_text is None:
-        return _LEAST_CLAIM
-    n_in_time = int(_LONGEST_CLAIM_S / max(seconds_per_text, 1e-9))
-    return max(1, min(n_in_time, max(_LEAST_CLAIM, n_missing // 4)))
+        return _MIN_CLAIM
+    n_in_time = int(_MAX_CLAIM_S / max(seconds_per_text, 1e-9))
+    return max(1, min(n_in_time, max(_MIN_CLAIM, n_missing // 4)))
 
 
-def _claimed_by_others(folder: Path) -> Words:
-    """Read the keys in all claims that are locked; remove the claims of the dead."""
-    claims = [
-        _keys_claimed(folder, entry.name)
-        for entry in entries_of(folder / LOCK_FOLDER)
-        if entry.name.startswith(_CLAIM_PREFIX)
-    ]
-    return np.frombuffer(b"".join(claims), "<u8").reshape(-1, 2)
+def _publish_claim(held: ExitStack, folder: Path, keys: Words) -> None:
+    name = f"claim-{uuid.uuid4().hex}"
+    lock(held, folder, name)
+    held.callback(_remove_claim, folder, name)
+    path = folder / LOCK_FOLDER / (name + KEYS_SUFFIX)
+    with path.open("xb") as file:
+        file.write(keys.tobytes())
 
 
-def _keys_claimed(folder: Path, name: str) -> bytes:
-    path = folder / LOCK_FOLDER / name
+def _claims_of_others(view: FolderView) -> dict[str, Words]:
+    """Read the claims that are locked, by name; remove those of dead processes."""
+    folder = view.folder
+    claims: dict[str, Words] = {}
+    for name in names_in(folder / LOCK_FOLDER, CLAIM_LOCK):
+        if name in view.stuck_claims:
+            continue
+        try:
+            with ExitStack() as abandoned:
+                if lock(abandoned, folder, name):
+                    _remove_claim(folder, name)
+                else:
+                    claims[name] = _read_claim(folder, name)
+        except OSError as error:
+            if not is_gone(error):  # it was not given back just now
+                logger.info("Ignoring the claim %s in %s: %s", name, folder, error)
+    return claims
+
+
+def _read_claim(folder: Path, name: str) -> Words:
+    path = folder / LOCK_FOLDER / (name + KEYS_SUFFIX)
+    with open_plain(path, _MAX_CLAIM_BYTES) as file:
+        content = file.read()
+    whole = len(content) // KEY_BYTES * KEY_BYTES
+    return np.frombuffer(content[:whole], "<u8").reshape(-1, 2)
+
+
+def _remove_claim(folder: Path, name: str) -> None:
+    """Remove a claim, the lock last; an old claim does no harm if that fails."""
     try:
-        with ExitStack() as abandoned:
-            if not lock(abandoned, folder, name):
-                return path.read_bytes()
-            _remove(path)
+        remove_file(folder / LOCK_FOLDER / (name + KEYS_SUFFIX))
+        remove_file(folder / LOCK_FOLDER / name)
     except OSError as error:
-        if not is_gone(error):  # given back in this moment
-            raise
-    return b""
+        logger.debug("Cannot remove the claim %s in %s: %s", name, folder, error)
 
 
-def _remove(claim: Path) -> None:
-    with suppress(OSError):  # the folder may be gone; an old claim does no harm
-        claim.unlink(missing_ok=True)
-
-
-def _stop_sharing(view: FolderView) -> None:
-    view.sharing = False
+def _warn_of_stopped_process(view: FolderView, timeout_s: float) -> None:
     message = (
-        f"Another process has claimed work in {view.folder} and published nothing for "
-        f"{NEWS_TIMEOUT_S:.0f} s. This process goes on alone."
+        f"Another process has locked work in {view.folder} and stored nothing for "
+        f"{timeout_s:.0f} s. This process goes on alone; end the other one if it hangs."
     )
-    warn_once(view.folder.parent, "claim kept too long", message)
+    warn_once(view.folder.parent, "stopped process", message)

@@ -9,8 +9,8 @@ import numpy.typing as npt
 
 from sklearn_elmo.atomic_files import new_hdf5
 from sklearn_elmo.errors import OutputFileError, StoreError
-from sklearn_elmo.store.folder import RecipeFolder
 from sklearn_elmo.store.recipe import text_key
+from sklearn_elmo.store.recipe_folder import RecipeFolder
 from sklearn_elmo.store.view import view_of
 
 
@@ -18,8 +18,8 @@ def as_token_lists(
     texts: Sequence[str] | Sequence[Sequence[str]],
     tokenize: str | Callable[[str], list[str]],
 ) -> list[Sequence[str]]:
-    """Make token lists of texts, unless they are token lists already."""
-    # A store knows texts by their tokens alone; only here it meets them as str.
+    """Split texts into tokens, unless they are token lists already."""
+    # The rest of the store identifies texts by their tokens alone.
     from sklearn_elmo.text import as_texts, tokenize_texts
 
     name = "EmbeddingStore.export"
@@ -36,8 +36,9 @@ def export_texts(
 ) -> None:
     """Write one data set per field, rows in the order of `texts`.
 
-    Of records with several rows all rows are written, one text after the other, with a
-    data set ``lengths``. A text without tokens is never stored and has a row of zeros.
+    If records have several rows, all of them are written, one text after the other,
+    with a data set ``lengths``. A text without tokens is never stored; it gets a row of
+    zeros.
 
     Raises
     ------
@@ -47,10 +48,10 @@ def export_texts(
         If the file cannot be written.
     """
     fields = _common_fields(folder, texts)
-    ragged = view_of(folder.path).ragged()
+    ragged = view_of(folder.path).is_ragged()
     try:
         with new_hdf5(target) as (file, check):
-            file.attrs["recipe"] = folder.recipe.text
+            file.attrs["recipe"] = np.bytes_(folder.recipe.text.encode())
             if ragged:
                 file.create_dataset("lengths", data=[len(text) for text in texts])
             for name, width in sorted(fields.items()):
@@ -65,15 +66,15 @@ def export_texts(
 
 
 def has_one_row_of_each(folder: RecipeFolder, texts: Sequence[Sequence[str]]) -> bool:
-    """Tell whether `folder` has all the texts, in records of one row."""
+    """Return True if `folder` has all the texts, in records of one row."""
     keys = list({text_key(text): None for text in texts if len(text)})
-    return not len(folder.missing(keys, {})) and not view_of(folder.path).ragged()
+    return not len(folder.missing(keys, {})) and not view_of(folder.path).is_ragged()
 
 
 def _common_fields(
     folder: RecipeFolder, texts: Sequence[Sequence[str]]
 ) -> Mapping[str, int]:
-    """Find the most fields that all of the texts have."""
+    """Return the largest set of fields that all texts have."""
     keys = list({text_key(text): None for text in texts if len(text)})
     missing = folder.missing(keys, {})
     if len(missing):
@@ -102,7 +103,10 @@ def _rows(
     lengths = [len(text) if ragged else 1 for text in distinct.values()]
 
     def refuse(positions: Sequence[int]) -> Mapping[str, npt.NDArray[Any]]:
-        message = f"{len(positions)} texts have become unreadable in {folder.path}."
+        message = (
+            f"{len(positions)} texts in {folder.path} became unreadable during the "
+            "export. Fill the cache again."
+        )
         raise StoreError(message)
 
     found = folder.get_or_compute_ragged(

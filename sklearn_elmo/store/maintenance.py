@@ -1,65 +1,91 @@
-"""Merging, evicting and setting aside segments.
+"""Merging, evicting, setting aside and removing segments.
 
-A merged segment is published before its sources are removed, so a crash in between
-leaves copies and loses nothing.
+A merged segment is written before its sources are removed, so a crash in between
+leaves copies and loses nothing. Only plain files and links themselves are removed, and
+only from plain folders.
 """
 
 import logging
 import os
 import re
+import stat
 from bisect import bisect
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from sklearn_elmo.atomic_files import TEMPORARY_SUFFIX
-from sklearn_elmo.store.files import entries_of
+from sklearn_elmo.store.claims import CLAIM_LOCK, KEYS_SUFFIX
 from sklearn_elmo.store.locks import LOCK_FOLDER, lock
-from sklearn_elmo.store.recipe import FOLDER_PREFIX, RECIPE_FILE
+from sklearn_elmo.store.plain_files import (
+    check_plain_folder,
+    folders_in,
+    names_in,
+    remove_file,
+)
+from sklearn_elmo.store.recipe import RECIPE_FILE, RECIPE_FOLDER
 from sklearn_elmo.store.records import Records, concatenate
 from sklearn_elmo.store.segment import (
     SEGMENT_NAME,
-    SegmentDamagedError,
-    SegmentNewerError,
-    Signature,
     is_as_written,
+    open_file,
     open_segment,
+    read_lengths,
     read_records,
 )
-from sklearn_elmo.store.segment_writer import write_segment
+from sklearn_elmo.store.segment_header import (
+    SegmentDamagedError,
+    SegmentFormatError,
+    Signature,
+)
+from sklearn_elmo.store.segment_writer import MAX_SEGMENT_BYTES, write_segments
 from sklearn_elmo.store.usage import USAGE_FILE
 
 QUARANTINE = "quarantine"
-MAX_SEGMENT_BYTES = 2**27
 
-# A folder keeps fewer than this many segments of each size class, and classes are
-# these: a row is rewritten about once per class, not at every merge.
+# A folder keeps fewer than this many segments of each size class, so that a row is
+# rewritten about once per class, not at every merge.
 _SEGMENTS_PER_CLASS = 16
-_SIZE_CLASSES = (2**20, 2**23, 2**26)  # upper bounds in bytes; bigger ones stay
+_SIZE_CLASSES = (2**20, 2**23, 2**26)  # upper bounds in bytes; larger ones stay
 _LEFTOVER_AGE_S = 24 * 3600
 
+_TEMPORARY_FILE = re.compile(rf"\..*{re.escape(TEMPORARY_SUFFIX)}")
 _OWN_FILE = re.compile(
-    rf"{SEGMENT_NAME.pattern}|{RECIPE_FILE}|{USAGE_FILE}|\..*\{TEMPORARY_SUFFIX}"
+    rf"{SEGMENT_NAME.pattern}|{RECIPE_FILE}|{USAGE_FILE}|{_TEMPORARY_FILE.pattern}"
+)
+_LOCK_FILE = re.compile(
+    rf"claims|usage|maintenance|{CLAIM_LOCK.pattern}({re.escape(KEYS_SUFFIX)})?"
 )
 
 logger = logging.getLogger(__name__)
 
 
-def write_all(folder: Path, records: Records, dtype: str) -> list[Path]:
-    """Publish records in segments of bounded size."""
-    return [
-        write_segment(folder, part, dtype) for part in records.split(MAX_SEGMENT_BYTES)
-    ]
+class StoreSize(NamedTuple):
+    """Number of segments in a store, and bytes of these and of damaged files."""
+
+    segments: int
+    bytes: int
 
 
-def after_writing(
+def size_of(folders: Iterable[Path]) -> StoreSize:
+    """Measure some recipes' folders."""
+    n_segments = n_bytes = 0
+    for folder in folders:
+        sizes = segment_sizes(folder)
+        n_segments += len(sizes)
+        n_bytes += sum(sizes) + sum(segment_sizes(folder / QUARANTINE))
+    return StoreSize(n_segments, n_bytes)
+
+
+def tidy(
     folder: Path, dtype: str, max_bytes: int | None, written: Sequence[Path]
 ) -> None:
-    """Keep a folder and its store in bounds, unless another process is at it."""
+    """Keep a folder and its store in bounds, unless another process is doing so."""
     store = folder.parent
     try:
         with ExitStack() as held:
@@ -70,14 +96,23 @@ def after_writing(
                 merge(crowd, dtype, set(), set())
             if max_bytes is not None:
                 _evict(store, max_bytes, keep=set(written))
-    except OSError as error:  # the records are safe; this can be done another time
-        logger.info("Upkeep of %s was cut short: %s", folder, error)
+    except (OSError, MemoryError) as error:  # the records are safe; try another time
+        logger.info("Maintenance of %s was cut short: %s", folder, error)
 
 
 def compact(folder: Path, dtype: str) -> None:
-    """Merge the segments of a folder, and drop copies and superseded records."""
+    """Merge the segments of a folder; drop copies, superseded records and damage."""
     for path in segment_paths(folder):
-        if not _is_newer(path) and not is_as_written(path):
+        try:
+            open_segment(path)
+            whole = is_as_written(path)
+        except SegmentFormatError as error:
+            if not error.is_newer:
+                remove_file(path)
+            continue
+        except SegmentDamagedError:
+            whole = False
+        if not whole:
             set_aside(path, dtype)
     groups = _by_signature(segment_paths(folder))
     seen: dict[Signature, set[bytes]] = {}
@@ -86,22 +121,30 @@ def compact(folder: Path, dtype: str) -> None:
         seen[signature] = set().union(*superseding)
         for batch in _batches(groups[signature]):
             merge(batch, dtype, seen[signature], set())
-    for entry in entries_of(folder / QUARANTINE):
-        Path(entry.path).unlink(missing_ok=True)
+    for path in segment_paths(folder / QUARANTINE):
+        remove_file(path)
 
 
-def set_aside(path: Path, dtype: str) -> None:
-    """Move a damaged segment out of the way, and write its whole records anew."""
-    merge([path], dtype, set(), {path})
+def set_aside(path: Path, dtype: str, leave_out: Iterable[bytes] = ()) -> None:
+    """Move a damaged segment away, and write the records that are whole again.
+
+    Parameters
+    ----------
+    path : Path
+    dtype : {"float32", "float16"}
+    leave_out : iterable of bytes
+        Keys of records that must not be kept.
+    """
+    merge([path], dtype, set(leave_out), {path})
 
 
 def merge(
     paths: Sequence[Path], dtype: str, seen: set[bytes], known_damaged: Collection[Path]
 ) -> None:
-    """Write the records of some segments anew, without those whose keys are in `seen`.
+    """Write the records of some segments again, without those whose keys are in `seen`.
 
-    Keys that are met are added to `seen`. Damaged rows are left out, and damaged files
-    are set aside.
+    The keys of all records are added to `seen`. Damaged rows are left out, and damaged
+    files are moved to the quarantine.
     """
     parts: list[Records] = []
     damaged = set(known_damaged)
@@ -109,7 +152,7 @@ def merge(
     for path in paths:
         try:
             records, whole = _load(path)
-        except (SegmentDamagedError, SegmentNewerError):  # it was neither before
+        except (SegmentDamagedError, SegmentFormatError):
             damaged.add(path)
             continue
         if not whole.all():
@@ -119,79 +162,72 @@ def merge(
         parts.append(records.select(chosen))
     if len(paths) == 1 and not damaged and not n_left_out:
         return
-    last_used = max(path.stat().st_mtime for path in paths)
+    last_used = max(path.lstat().st_mtime for path in paths)
     if parts:
-        for path in write_all(paths[0].parent, concatenate(parts), dtype):
+        for path in write_segments(paths[0].parent, concatenate(parts), dtype):
             os.utime(path, (last_used, last_used))
     for path in paths:
         if path in damaged:
             quarantine(path)
         else:
-            path.unlink(missing_ok=True)
+            remove_file(path)
 
 
 def quarantine(path: Path) -> None:
-    """Move a damaged file to where it is not used, for people to look at."""
+    """Move a damaged file to where it is not used, so that people can examine it."""
+    check_plain_folder(path.parent)
     folder = path.parent / QUARANTINE
     folder.mkdir(exist_ok=True)
+    check_plain_folder(folder)
     path.rename(folder / path.name)
 
 
 def remove(folder: Path) -> None:
-    """Remove a recipe's folder, but for files that are not ours."""
+    """Remove a recipe's folder, but not files of others."""
     remove_locks(folder)
     for path in (folder / QUARANTINE, folder):
-        for entry in entries_of(path):
-            if _OWN_FILE.fullmatch(entry.name):
-                Path(entry.path).unlink(missing_ok=True)
-        with suppress(OSError):  # somebody else's file, or a new one
+        for name in names_in(path, _OWN_FILE):
+            remove_file(path / name)
+        with suppress(OSError):  # a file of somebody else, or a new one
             path.rmdir()
 
 
 def remove_locks(folder: Path) -> None:
     """Remove the lock files of a folder; a process that holds one goes on."""
-    for entry in entries_of(folder / LOCK_FOLDER):
-        Path(entry.path).unlink(missing_ok=True)
+    for name in names_in(folder / LOCK_FOLDER, _LOCK_FILE):
+        remove_file(folder / LOCK_FOLDER / name)
     with suppress(OSError):
         (folder / LOCK_FOLDER).rmdir()
 
 
 def segment_paths(folder: Path) -> list[Path]:
-    """List the segments of a folder, oldest first."""
-    return sorted(
-        Path(entry.path)
-        for entry in entries_of(folder)
-        if SEGMENT_NAME.fullmatch(entry.name)
-    )
+    """Return the segments of a folder, oldest first."""
+    return [folder / name for name in names_in(folder, SEGMENT_NAME)]
 
 
 def segment_sizes(folder: Path) -> list[int]:
-    """List the sizes in bytes of the segments of a folder."""
+    """Return the sizes in bytes of the segments of a folder."""
     sizes = []
     for path in segment_paths(folder):
         with suppress(FileNotFoundError):  # merged or evicted just now
-            sizes.append(path.stat().st_size)
+            sizes.append(path.lstat().st_size)
     return sizes
 
 
 def recipe_folders(store: Path) -> list[Path]:
-    """List the recipes' folders of a store."""
-    return sorted(
-        Path(entry.path)
-        for entry in entries_of(store)
-        if entry.name.startswith(FOLDER_PREFIX) and entry.is_dir()
-    )
+    """Return the recipes' folders of a store."""
+    return folders_in(store, RECIPE_FOLDER)
 
 
 def _load(path: Path) -> tuple[Records, npt.NDArray[np.bool_]]:
-    """Read all of a segment, and tell which of its records are whole."""
+    """Read all of a segment, and return which of its records are whole."""
     segment, keys = open_segment(path)
     arrays = {
         name: np.empty((segment.n_rows, field.width), np.float32)
         for name, field in segment.fields.items()
     }
-    with path.open("rb", buffering=0) as file:
-        lengths = segment.lengths(file)
+    with open_file(path) as file:
+        lengths = read_lengths(segment, file)
         whole = read_records(
             segment,
             file,
@@ -201,14 +237,13 @@ def _load(path: Path) -> tuple[Records, npt.NDArray[np.bool_]]:
             arrays,
             np.arange(segment.n_rows),
         )
-    ragged = segment.lengths_offset is not None
-    return Records(keys, lengths if ragged else None, arrays), whole
+    return Records(keys, lengths if segment.is_ragged else None, arrays), whole
 
 
 def _first_seen(
     records: Records, whole: npt.NDArray[np.bool_], seen: set[bytes]
 ) -> npt.NDArray[np.bool_]:
-    """Tell which whole records have new keys, and add these to `seen`."""
+    """Return which whole records have new keys, and add these to `seen`."""
     first = whole.copy()
     for record in np.flatnonzero(whole).tolist():
         key = records.keys[record].tobytes()
@@ -221,7 +256,7 @@ def _crowds(folder: Path) -> Iterator[list[Path]]:
     """Find segments of one size class and signature that have become too many."""
     by_class = defaultdict(list)
     for path in segment_paths(folder):
-        by_class[bisect(_SIZE_CLASSES, path.stat().st_size)].append(path)
+        by_class[bisect(_SIZE_CLASSES, path.lstat().st_size)].append(path)
     for size_class, paths in by_class.items():
         if size_class == len(_SIZE_CLASSES) or len(paths) < _SEGMENTS_PER_CLASS:
             continue
@@ -230,31 +265,21 @@ def _crowds(folder: Path) -> Iterator[list[Path]]:
                 yield from _batches(crowd)
 
 
-def _is_newer(path: Path) -> bool:
-    try:
-        open_segment(path)
-    except SegmentNewerError:
-        return True
-    except SegmentDamagedError:
-        pass
-    return False
-
-
 def _by_signature(paths: Sequence[Path]) -> dict[Signature, list[Path]]:
     """Group segments by their fields; those that cannot be opened are left out."""
     groups: dict[Signature, list[Path]] = defaultdict(list)
     for path in paths:
-        with suppress(SegmentDamagedError, SegmentNewerError):
+        with suppress(SegmentDamagedError, SegmentFormatError, OSError):
             groups[open_segment(path)[0].signature].append(path)
     return groups
 
 
 def _batches(paths: Sequence[Path]) -> Iterator[list[Path]]:
-    """Cut a list of segments so that each part makes about one full segment."""
+    """Split a list of segments so that each part makes about one full segment."""
     batch: list[Path] = []
     n_bytes = 0
     for path in paths:
-        size = path.stat().st_size
+        size = path.lstat().st_size
         if batch and n_bytes + size > MAX_SEGMENT_BYTES:
             yield batch
             batch, n_bytes = [], 0
@@ -265,28 +290,26 @@ def _batches(paths: Sequence[Path]) -> Iterator[list[Path]]:
 
 
 def _evict(store: Path, max_bytes: int, keep: Collection[Path]) -> None:
-    """Remove what was set aside, then what was used longest ago, until it fits."""
+    """Remove damaged files, then what was used longest ago, until the rest fits."""
     files = []
     for folder in recipe_folders(store):
-        aside = [Path(entry.path) for entry in entries_of(folder / QUARANTINE)]
-        for path in [*aside, *segment_paths(folder)]:
+        for path in [*segment_paths(folder / QUARANTINE), *segment_paths(folder)]:
             with suppress(FileNotFoundError):
-                status = path.stat()
+                status = path.lstat()
                 in_use = path.parent == folder
                 files.append((in_use, status.st_mtime, path, status.st_size))
     total = sum(size for *_, size in files)
-    for _, _, path, size in sorted(files):
+    for _, _, path, _ in sorted(files):
         if total <= max_bytes:
             return
         if path not in keep:
-            path.unlink(missing_ok=True)
-            total -= size
+            total -= remove_file(path)
 
 
 def _remove_leftovers(folder: Path, now: float) -> None:
     """Remove temporary files of killed writers; `now` is the file system's time."""
-    for entry in entries_of(folder):
-        if entry.name.endswith(TEMPORARY_SUFFIX):
-            with suppress(FileNotFoundError):
-                if now - entry.stat().st_mtime > _LEFTOVER_AGE_S:
-                    Path(entry.path).unlink(missing_ok=True)
+    for name in names_in(folder, _TEMPORARY_FILE):
+        with suppress(FileNotFoundError):
+            status = (folder / name).lstat()
+            if now - status.st_mtime > _LEFTOVER_AGE_S and stat.S_ISREG(status.st_mode):
+                remove_file(folder / name)

@@ -1,12 +1,15 @@
-"""What the numbers of a folder mean, and the names of texts.
+"""What stored numbers mean, and how texts are identified.
 
 A recipe is a mapping of plain JSON values (model digest, start state, precision, ...)
-that the caller composes. Its digest names a folder, so numbers of different meaning
-never meet; the words are kept in ``recipe.json`` for people.
+that the caller composes. Its digest is the name of a folder, so numbers of different
+meaning never mix; ``recipe.json`` keeps the description for people.
 """
 
+import errno
 import hashlib
 import json
+import os
+import re
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,15 +17,21 @@ from pathlib import Path
 from typing import Any
 
 from sklearn_elmo.atomic_files import write_bytes
+from sklearn_elmo.store.plain_files import check_plain_folder, read_json
 
-FOLDER_PREFIX = "v1-"
 RECIPE_FILE = "recipe.json"
+RECIPE_FOLDER = re.compile(r"v1-[0-9a-f]{32}")
+DTYPES = ("float32", "float16")
 KEY_BYTES = 16
+
+_CACHEDIR_TAG = b"""Signature: 8a477f597d28d172789f06886806bc55
+# This folder is a cache of sklearn_elmo: everything in it can be computed again.
+"""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """A description in canonical JSON, with the type that numbers are kept in."""
+    """A description in canonical JSON, and the type that numbers are stored in."""
 
     text: str
     dtype: str
@@ -33,26 +42,38 @@ class Recipe:
 
     @classmethod
     def read(cls, folder: Path) -> "Recipe | None":
-        """Read the recipe in `folder`; None if it is not what names the folder."""
+        """Read the recipe in `folder`; None if the folder is not named after it."""
         try:
-            content = json.loads((folder / RECIPE_FILE).read_text("utf-8"))
+            content = read_json(folder / RECIPE_FILE)
             recipe = cls.from_description(content["description"], content["dtype"])
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return None
-        return recipe if recipe.folder_name == folder.name else None
+        if recipe.dtype not in DTYPES or recipe.folder_name != folder.name:
+            return None
+        return recipe
 
     @property
     def folder_name(self) -> str:
         named = f"{self.dtype}\n{self.text}".encode("utf-8", "surrogatepass")
-        return FOLDER_PREFIX + hashlib.blake2b(named, digest_size=16).hexdigest()
+        return "v1-" + hashlib.blake2b(named, digest_size=16).hexdigest()
 
     @property
     def description(self) -> dict[str, Any]:
-        words: dict[str, Any] = json.loads(self.text)
-        return words
+        description: dict[str, Any] = json.loads(self.text)
+        return description
 
-    def write(self, folder: Path) -> None:
-        """Put ``recipe.json`` into `folder`, unless it is there and whole."""
+    def make_folder(self, store: Path) -> None:
+        """Create the folder of a store and that of this recipe, if they are missing.
+
+        Raises
+        ------
+        OSError
+            If one of them cannot be created, or if the recipe's folder is a link.
+        """
+        _make_store_folder(store)
+        folder = store / self.folder_name
+        folder.mkdir(exist_ok=True)
+        check_plain_folder(folder)
         if Recipe.read(folder) == self:
             return
         content = {"dtype": self.dtype, "description": self.description}
@@ -63,16 +84,16 @@ class Recipe:
 
 
 def text_key(tokens: Sequence[str]) -> bytes:
-    """Name a text by its tokens.
+    """Identify a text by its tokens.
 
     The number of tokens and their lengths are hashed before the tokens, so no two
-    token lists share an encoding, whatever characters they hold (lone surrogates
+    token lists share an encoding, whatever characters they contain (lone surrogates
     too).
 
     Parameters
     ----------
     tokens : sequence of str
-        The tokens after any cutting.
+        The tokens that are left after truncation.
 
     Returns
     -------
@@ -87,3 +108,14 @@ def text_key(tokens: Sequence[str]) -> bytes:
     encoded = [token.encode("utf-8", "surrogatepass") for token in tokens]
     frame = struct.pack(f"<{len(encoded) + 1}Q", len(encoded), *map(len, encoded))
     return hashlib.blake2b(frame + b"".join(encoded), digest_size=KEY_BYTES).digest()
+
+
+def _make_store_folder(path: Path) -> None:
+    """Create the folder of a store; mark it as a cache only if it was empty."""
+    if path.exists() and not path.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
+    path.mkdir(parents=True, exist_ok=True)
+    if any(path.iterdir()):
+        return  # a store already, or a folder whose backups we must not switch off
+    write_bytes(path / "CACHEDIR.TAG", _CACHEDIR_TAG)
+    write_bytes(path / ".gitignore", b"*\n")

@@ -1,10 +1,10 @@
-"""The store as users see it: a folder with a bound, and what one can do with it."""
+"""`EmbeddingStore`: the store as users see it."""
 
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from sklearn_elmo.constraints import (
     POSITIVE_INT,
@@ -15,14 +15,14 @@ from sklearn_elmo.constraints import (
 from sklearn_elmo.errors import StoreError
 from sklearn_elmo.store import maintenance
 from sklearn_elmo.store.export import as_token_lists, export_texts, has_one_row_of_each
-from sklearn_elmo.store.files import is_gone
-from sklearn_elmo.store.folder import RecipeFolder
 from sklearn_elmo.store.locks import lock
-from sklearn_elmo.store.recipe import Recipe
+from sklearn_elmo.store.plain_files import is_gone, names_in
+from sklearn_elmo.store.recipe import DTYPES, RECIPE_FILE, RECIPE_FOLDER, Recipe
+from sklearn_elmo.store.recipe_folder import RecipeFolder
 from sklearn_elmo.store.segment import Damage, damage_of
 from sklearn_elmo.store.view import view_of
 
-_UPKEEP_TIMEOUT_S = 60.0
+_COMPACT_TIMEOUT_S = 60.0
 
 _CONSTRAINTS = {
     "path": Constraint(
@@ -30,40 +30,64 @@ _CONSTRAINTS = {
     ),
     "max_bytes": optional(POSITIVE_INT),
     "dtype": Constraint(
-        lambda value: isinstance(value, str) and value in ("float32", "float16"),
+        lambda value: isinstance(value, str) and value in DTYPES,
         "'float32' or 'float16'",
     ),
 }
 
 
-class EmbeddingStore:
-    """Keep embeddings on disk, for any number of processes at once.
+class Cleanup(NamedTuple):
+    """Result of `EmbeddingStore.compact` and `EmbeddingStore.clear`.
 
-    Numbers are kept by what they mean (the recipe: model, start state, precision, ...)
-    and by the text's tokens, in HDF5 files that never change after they appear. Nothing
-    is touched before the first request. What goes wrong with the folder costs a
-    `CacheWarning` and a computation, and never the numbers.
+    Sizes are those of all segments and of the damaged files that were set aside.
+    """
+
+    segments_before: int
+    segments_after: int
+    bytes_before: int
+    bytes_after: int
+
+    @property
+    def bytes_freed(self) -> int:
+        """Bytes by which the store became smaller; 0 if others wrote more."""
+        return max(0, self.bytes_before - self.bytes_after)
+
+
+class EmbeddingStore:
+    """Cache embeddings on disk, for any number of processes at once.
+
+    Numbers are stored under what they mean (the recipe: model, start state, precision,
+    ...) and the tokens of the text, in HDF5 files that never change once they exist.
+    Nothing is created before the first request. A problem with the folder causes a
+    `CacheWarning` and a computation, but never wrong numbers.
+
+    Estimators use a store through `recipe`, which returns the records of one recipe;
+    their `get_or_compute` reads what is stored and computes the rest.
 
     Parameters
     ----------
     path : str or PathLike
-        The folder; made when something is stored. It can be shared by machines.
+        The folder; created when something is stored. Machines can share it. Inside
+        it, links are never followed, and only plain files are read or removed.
     max_bytes : int, default=None
-        Bound of the folder's size. Files that have not been used for the longest time
-        are removed first, and never the one just written. None means no bound.
+        Limit of the folder's size. The files that have not been used for the longest
+        time are removed first, but never the one just written. None means no limit.
     dtype : {"float32", "float16"}, default="float32"
-        How numbers are kept. ``"float16"`` halves the folder and rounds to 11 bits;
-        float32 is returned all the same. The two are kept apart.
+        Type of the stored numbers. ``"float16"`` halves the size of the folder and
+        rounds to 11 bits; float32 is returned in both cases. The two do not mix.
 
     Notes
     -----
-    Workers with overlapping needs divide the work: processes, threads, joblib's, Dask's
-    and Spark's workers alike. Safety needs only that the file system renames
-    atomically; dividing the work needs locks (flock) too, and goes without where there
-    are none. Two workers of each kind computed no text twice on ext4, xfs, tmpfs,
-    overlayfs, one sshfs mount and NFS 4.2; nor did processes on two NFS clients. Two
-    sshfs mounts of one folder do not see each other's locks: the numbers were right,
-    but some were computed twice. Not tried: NFS 3, SMB, object stores.
+    Workers with overlapping needs divide the work: processes, threads, and workers of
+    joblib, Dask and Spark. Correctness needs only atomic renames; dividing the work
+    needs locks (flock), and is skipped where there are none. Two workers of each kind
+    computed no text twice on ext4, xfs, tmpfs, overlayfs, one sshfs mount and NFS 4.2;
+    nor did processes on two NFS clients. Two sshfs mounts of one folder do not see each
+    other's locks: the numbers were correct, but some were computed twice. NFS 3, SMB
+    and object stores were not tried.
+
+    A process that has stopped, but has not ended, keeps its locks. Another process
+    waits for it once, for at most 65 s, and then goes on alone with a `CacheWarning`.
 
     Examples
     --------
@@ -93,7 +117,7 @@ class EmbeddingStore:
         self.dtype = dtype
 
     def recipe(self, description: Mapping[str, Any]) -> RecipeFolder:
-        """Open the folder of one recipe.
+        """Return the records of one recipe.
 
         Parameters
         ----------
@@ -103,26 +127,27 @@ class EmbeddingStore:
         Returns
         -------
         RecipeFolder
+            Its `get_or_compute` answers requests.
 
         Raises
         ------
         InvalidParameterError
-            If the store's parameters are not what they should be.
+            If a parameter of the store has a value that is not allowed.
         """
         self._check_parameters()
         recipe = Recipe.from_description(description, self.dtype)
         return RecipeFolder(self._folder(), recipe, self.max_bytes)
 
     def info(self) -> dict[str, Any]:
-        """Tell what is in the store.
+        """Describe the content of the store.
 
         Returns
         -------
         dict
             ``path``, ``entries``, ``bytes``, ``segments``, ``hits``, ``misses`` and
             ``recipes``: for each recipe a dict of the same counts with ``folder``,
-            ``dtype`` and ``description``. Hits and misses are those of all processes
-            since the store was made or cleared, approximately.
+            ``dtype`` and ``description``. Hits and misses are approximate; they count
+            the requests of all processes since the store was created or cleared.
         """
         recipes = [_describe(folder) for folder in self._recipe_folders()]
         counts = ("entries", "bytes", "segments", "hits", "misses")
@@ -135,53 +160,74 @@ class EmbeddingStore:
         Returns
         -------
         list of Damage
-            One per damaged data set and record, or per file where the damage lies
-            outside the records; empty if all is well. Nothing is changed: reading
-            sets damaged files aside by itself, and so does `compact`.
+            One per damaged data set and record, or per file if the damage is outside
+            the records or the file cannot be read; empty if everything is in order.
+            Nothing is changed: reading sets damaged files aside, and `compact` removes
+            them.
         """
-        damages: list[Damage] = []
-        for folder in self._recipe_folders():
+        folders = self._recipe_folders()
+        damages = [
+            Damage(self._folder() / name, None, None, "not a plain folder; not used")
+            for name in names_in(self._folder(), RECIPE_FOLDER, may_be_link=True)
+            if self._folder() / name not in folders
+        ]
+        for folder in folders:
             if Recipe.read(folder) is None:
                 problem = "missing, or not the recipe that the folder is named after"
-                damages.append(Damage(folder / "recipe.json", None, None, problem))
+                damages.append(Damage(folder / RECIPE_FILE, None, None, problem))
             for path in maintenance.segment_paths(folder):
-                try:
-                    damages += damage_of(path)
-                except OSError as error:
-                    if not is_gone(error):  # merged or evicted just now
-                        raise
+                damages += _damage_of(path)
         return damages
 
-    def compact(self) -> None:
+    def compact(self) -> Cleanup:
         """Merge small files; drop copies, superseded records and damaged files.
 
-        Writing does as much as keeps the number of files small; this does all.
+        Writing merges enough to keep the number of files small; this merges all.
+
+        Returns
+        -------
+        Cleanup
+            Number of segments and bytes, before and after.
 
         Raises
         ------
         StoreError
-            If another process has been doing the same for a minute.
+            If another process has been compacting the store for a minute.
         OSError
             If the folder cannot be written.
         """
+        folders = self._recipe_folders()
+        before = maintenance.size_of(folders)
         with ExitStack() as held:
-            folders = self._recipe_folders()
             if folders and not lock(
-                held, self._folder(), "maintenance", _UPKEEP_TIMEOUT_S
+                held, self._folder(), "maintenance", _COMPACT_TIMEOUT_S
             ):
-                message = f"Another process is tending {self._folder()}. Try again."
+                message = (
+                    f"Another process is compacting {self._folder()}, or has stopped "
+                    "while doing so. Try again later."
+                )
                 raise StoreError(message)
             for folder in folders:
                 recipe = Recipe.read(folder)
                 maintenance.compact(
                     folder, self.dtype if recipe is None else recipe.dtype
                 )
+        return self._cleanup(before)
 
-    def clear(self) -> None:
-        """Remove all that this version of the package has stored."""
-        for folder in self._recipe_folders():
+    def clear(self) -> Cleanup:
+        """Remove everything that the package has stored; keep files of others.
+
+        Returns
+        -------
+        Cleanup
+            Number of segments and bytes, before and after.
+        """
+        folders = self._recipe_folders()
+        before = maintenance.size_of(folders)
+        for folder in folders:
             maintenance.remove(folder)
         maintenance.remove_locks(self._folder())
+        return self._cleanup(before)
 
     def export(
         self,
@@ -199,16 +245,16 @@ class EmbeddingStore:
         path : str or PathLike
             The file, with one data set of shape (n_texts, width) per stored field.
         tokenize : str or callable, default="words"
-            Makes the token list of a str, as it was made when the text was stored:
-            what was the vectorizer's ``tokenizer``.
+            Splits a str into the tokens under which the text was stored: the
+            ``tokenizer`` of the vectorizer.
         recipe : str, optional
-            Beginning of the ``folder`` that `info` tells. Can be left out if only one
-            recipe with one row a text has all the texts.
+            Beginning of the recipe's ``folder`` in `info`. Not needed if only one
+            recipe with one row per text has all the texts.
 
         Raises
         ------
         StoreError
-            If a text is not in the store, or more than one recipe would do.
+            If a text is not in the store, or several recipes have all the texts.
         OutputFileError
             If the file cannot be written.
         """
@@ -228,8 +274,8 @@ class EmbeddingStore:
             return chosen[0]
         names = ", ".join(folder.path.name for folder in folders)
         message = (
-            f"{len(chosen)} recipes in {self._folder()} can be exported from; expected "
-            f"one. Name it with recipe= (see info()); there are: {names or 'none'}."
+            f"{len(chosen)} recipes in {self._folder()} have the texts; expected one. "
+            f"Name it with recipe= (see info()); there are: {names or 'none'}."
         )
         raise StoreError(message)
 
@@ -244,6 +290,10 @@ class EmbeddingStore:
     def _recipe_folders(self) -> list[Path]:
         self._check_parameters()
         return maintenance.recipe_folders(self._folder())
+
+    def _cleanup(self, before: maintenance.StoreSize) -> Cleanup:
+        after = maintenance.size_of(self._recipe_folders())
+        return Cleanup(before.segments, after.segments, before.bytes, after.bytes)
 
     def __repr__(self) -> str:
         shown = [repr(os.fspath(self.path))]
@@ -263,7 +313,7 @@ class EmbeddingStore:
 
 
 def _describe(folder: Path) -> dict[str, Any]:
-    """Count what is in a recipe's folder."""
+    """Describe the content of a recipe's folder."""
     view = view_of(folder)
     view.refresh()
     recipe = Recipe.read(folder)
@@ -279,3 +329,12 @@ def _describe(folder: Path) -> dict[str, Any]:
         "hits": hits,
         "misses": misses,
     }
+
+
+def _damage_of(path: Path) -> list[Damage]:
+    try:
+        return damage_of(path)
+    except OSError as error:
+        if is_gone(error):  # merged or evicted just now
+            return []
+        return [Damage(path, None, None, f"cannot be read: {error}")]

@@ -1,4 +1,4 @@
-"""Counting hits and misses of a folder, roughly: lost counts are no fault."""
+"""Approximate counts of hits and misses; losing some of them is not an error."""
 
 import json
 import logging
@@ -9,6 +9,7 @@ from pathlib import Path
 
 from sklearn_elmo.atomic_files import write_bytes
 from sklearn_elmo.store.locks import lock
+from sklearn_elmo.store.plain_files import read_json
 
 USAGE_FILE = "usage.json"
 
@@ -19,13 +20,14 @@ logger = logging.getLogger(__name__)
 
 
 class Usage:
-    """Counts of this process, added now and then to those that the folder keeps."""
+    """Counts of this process, added now and then to those in the folder."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._lock = threading.Lock()
         self._hits = self._misses = 0
         self._saved_at = 0.0
+        self._timeout_s = _LOCK_TIMEOUT_S  # 0 after it has been waited for in vain
 
     def count(self, hits: int, misses: int) -> None:
         """Add to the counts."""
@@ -33,22 +35,23 @@ class Usage:
             self._hits += hits
             self._misses += misses
             if misses or time.monotonic() - self._saved_at > _SAVE_INTERVAL_S:
-                self._save(_LOCK_TIMEOUT_S if misses else 0)
+                self._save(self._timeout_s if misses else 0)
 
     def total(self) -> tuple[int, int]:
-        """Tell hits and misses of all processes so far."""
+        """Return the hits and misses of all processes so far."""
         with self._lock:
-            self._save(_LOCK_TIMEOUT_S)
+            self._save(self._timeout_s)
             hits, misses = self._read()
             return hits + self._hits, misses + self._misses
 
     def _save(self, timeout_s: float) -> None:
-        """Add to the folder's counts, unless another process keeps doing so."""
+        """Add to the folder's counts, unless another process is doing so."""
         if not self._hits + self._misses:
             return
         try:
             with ExitStack() as held:
                 if not lock(held, self._folder, "usage", timeout_s):
+                    self._timeout_s = 0 if timeout_s else self._timeout_s
                     return
                 hits, misses = self._read()
                 counts = {"hits": hits + self._hits, "misses": misses + self._misses}
@@ -58,10 +61,11 @@ class Usage:
             return
         self._hits = self._misses = 0
         self._saved_at = time.monotonic()
+        self._timeout_s = _LOCK_TIMEOUT_S
 
     def _read(self) -> tuple[int, int]:
         try:
-            counts = json.loads((self._folder / USAGE_FILE).read_text("utf-8"))
+            counts = read_json(self._folder / USAGE_FILE)
             return int(counts["hits"]), int(counts["misses"])
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, OverflowError):
             return 0, 0

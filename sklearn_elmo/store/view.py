@@ -1,12 +1,11 @@
 """What this process knows of one recipe's folder; shared by all its stores and threads.
 
-A clone of an estimator or a new store on the same path finds the index ready. Nothing
-is held open, so folders can change or vanish under a view, and a forked child begins
-with no views at all.
+A clone of an estimator or a new store on the same path finds the index in memory.
+No file stays open, so folders can change or vanish, and a forked child starts without
+any views.
 """
 
 import itertools
-import logging
 import os
 import threading
 from collections.abc import Mapping
@@ -15,21 +14,17 @@ from pathlib import Path
 
 import numpy as np
 
-from sklearn_elmo.store.cache_warnings import warn_once
 from sklearn_elmo.store.checksums import Integers, Words
-from sklearn_elmo.store.files import entries_of
 from sklearn_elmo.store.index import KeyIndex
-from sklearn_elmo.store.segment import (
-    SEGMENT_NAME,
+from sklearn_elmo.store.plain_files import is_gone, names_in
+from sklearn_elmo.store.segment import SEGMENT_NAME, open_segment
+from sklearn_elmo.store.segment_header import (
     Segment,
     SegmentDamagedError,
-    SegmentNewerError,
+    SegmentFormatError,
     Signature,
-    open_segment,
 )
 from sklearn_elmo.store.usage import Usage
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -42,32 +37,63 @@ class Located:
 
 
 class FolderView:
-    """The segments of a folder and where each key lies."""
+    """The segments of a folder, and an index of their keys.
+
+    Attributes
+    ----------
+    seconds_per_text : float or None
+        Duration of the last computation.
+    stuck_claims : set of str
+        Claims of other processes that are not waited for any more.
+    claiming_is_stuck : bool
+        True while a process that stopped prevents all others from claiming.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.sharing = True  # until a claim has been kept too long
-        self.seconds_per_text: float | None = None  # of the last computation
+        self.seconds_per_text: float | None = None
+        self.stuck_claims: set[str] = set()
+        self.claiming_is_stuck = False
         self.usage = Usage(folder)
         self._lock = threading.RLock()
         self._segments: dict[int, Segment] = {}
-        self._numbers: dict[str, int | None] = {}  # by name; None: not to be used
-        self._next_number = itertools.count().__next__
+        self._ids: dict[str, int | None] = {}  # by file name; None: not to be used
+        self._next_id = itertools.count().__next__
         self._indexes: dict[Signature, KeyIndex] = {}
 
-    def refresh(self) -> list[Path]:
-        """Take in what has appeared and drop what has gone; -> damaged files."""
+    def refresh(self) -> list[tuple[Path, Exception]]:
+        """Add new segments and drop those that are gone.
+
+        Returns
+        -------
+        list of (path, error)
+            Segments that cannot be used, each with a `SegmentDamagedError` or
+            `SegmentFormatError` (reported once), or an OSError (the segment is tried
+            again at the next refresh).
+
+        Raises
+        ------
+        OSError
+            If the folder cannot be listed.
+        """
+        problems: list[tuple[Path, Exception]] = []
         with self._lock:
-            names = {
-                entry.name
-                for entry in entries_of(self.folder)
-                if SEGMENT_NAME.fullmatch(entry.name)
-            }
-            for name in self._numbers.keys() - names:
+            names = names_in(self.folder, SEGMENT_NAME)
+            for name in self._ids.keys() - set(names):
                 self.drop(name)
-                del self._numbers[name]
-            new = sorted(names - self._numbers.keys())
-            return [self.folder / name for name in new if not self._take_in(name)]
+                del self._ids[name]
+            for name in names:
+                if name in self._ids:
+                    continue
+                try:
+                    self._add(name)
+                except OSError as error:
+                    del self._ids[name]
+                    if not is_gone(error):
+                        problems.append((self.folder / name, error))
+                except (SegmentDamagedError, SegmentFormatError) as error:
+                    problems.append((self.folder / name, error))
+        return problems
 
     def locate(
         self, keys: Words, fields: Mapping[str, int], positions: Integers
@@ -85,71 +111,65 @@ class FolderView:
             for signature, index in self._indexes.items():
                 if not len(positions) or not wanted <= signature:
                     continue
-                numbers, records = index.find(keys[positions])
-                located += self._by_segment(numbers, records, positions)
-                positions = positions[numbers < 0]
+                ids, records = index.find(keys[positions])
+                located += self._by_segment(ids, records, positions)
+                positions = positions[ids < 0]
         return located, positions
 
     def drop(self, name: str) -> None:
-        """Use a segment no more."""
+        """Stop using a segment."""
         with self._lock:
-            number = self._numbers.get(name)
-            self._numbers[name] = None
-            if number is not None:
-                segment = self._segments.pop(number)
-                self._indexes[segment.signature].remove(number)
+            segment_id = self._ids.get(name)
+            self._ids[name] = None
+            if segment_id is not None:
+                segment = self._segments.pop(segment_id)
+                self._indexes[segment.signature].remove(segment_id)
+
+    def drop_until_refresh(self, name: str) -> None:
+        """Stop using a segment that cannot be read now; `refresh` tries it again."""
+        with self._lock:
+            self.drop(name)
+            del self._ids[name]
 
     def segments(self) -> list[Segment]:
-        """List what is in use, oldest first."""
+        """Return the segments in use, oldest first."""
         with self._lock:
             return sorted(self._segments.values(), key=lambda segment: segment.path)
 
     def fields(self) -> list[dict[str, int]]:
-        """List the shapes of records that there are, those of most fields first."""
+        """Return the fields of each kind of record, the largest first."""
         with self._lock:
             return [dict(s) for s in sorted(self._indexes, key=len, reverse=True)]
 
-    def ragged(self) -> bool:
-        """Tell whether records can have several rows."""
-        return any(s.lengths_offset is not None for s in self.segments())
+    def is_ragged(self) -> bool:
+        """Return True if records can have several rows."""
+        return any(segment.is_ragged for segment in self.segments())
 
     def count(self) -> int:
-        """Count the distinct keys; one in records of several shapes counts once."""
+        """Return the number of distinct keys."""
         with self._lock:
             keys = [index.distinct_keys() for index in self._indexes.values()]
         if len(keys) > 1:
             return len(np.unique(np.concatenate(keys), axis=0))
         return sum(map(len, keys))
 
-    def _take_in(self, name: str) -> bool:
-        """Open a segment and enter its keys; False if it is damaged."""
-        self._numbers[name] = None
-        try:
-            segment, keys = open_segment(self.folder / name)
-        except SegmentDamagedError:
-            return False
-        except SegmentNewerError as error:
-            message = f"{self.folder / name} is left alone: it has {error}."
-            warn_once(self.folder.parent, "newer format", message)
-            return True
-        except OSError as error:  # gone again, or out of reach: only a miss
-            logger.info("Cannot read %s: %s", self.folder / name, error)
-            del self._numbers[name]
-            return True
-        self._numbers[name] = number = self._next_number()
-        self._segments[number] = segment
+    def _add(self, name: str) -> None:
+        """Open a segment and index its keys; it is not used if that fails."""
+        self._ids[name] = None
+        segment, keys = open_segment(self.folder / name)
+        self._ids[name] = segment_id = self._next_id()
+        self._segments[segment_id] = segment
         index = self._indexes.setdefault(segment.signature, KeyIndex())
-        index.add(number, keys)
-        return True
+        index.add(segment_id, keys)
 
     def _by_segment(
-        self, numbers: Integers, records: Integers, positions: Integers
+        self, ids: Integers, records: Integers, positions: Integers
     ) -> list[Located]:
-        order = np.lexsort([records, numbers])  # as they lie in the files
-        order = order[numbers[order] >= 0]
-        groups = np.split(order, np.flatnonzero(np.diff(numbers[order])) + 1)
+        order = np.lexsort([records, ids])  # the order in the files
+        order = order[ids[order] >= 0]
+        groups = np.split(order, np.flatnonzero(np.diff(ids[order])) + 1)
         return [
-            Located(self._segments[numbers[group[0]]], records[group], positions[group])
+            Located(self._segments[ids[group[0]]], records[group], positions[group])
             for group in groups
             if len(group)
         ]
@@ -160,13 +180,13 @@ _views_lock = threading.Lock()
 
 
 def view_of(folder: Path) -> FolderView:
-    """Get this process's view of a folder."""
+    """Return this process's view of a folder."""
     with _views_lock:
         return _views.setdefault(folder, FolderView(folder))
 
 
 def forget_all() -> None:
-    """Begin anew: another thread may have held a lock when the process was forked."""
+    """Start again: another thread may have held a lock when the process forked."""
     global _views_lock
     _views_lock = threading.Lock()
     _views.clear()
