@@ -3,12 +3,11 @@
 import hashlib
 import io
 import json
-import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,23 +16,22 @@ from sklearn_elmo.atomic_files import new_output
 from sklearn_elmo.bilm.layout import WeightLayout
 from sklearn_elmo.bilm.locations import ModelSource, OpenFile, open_files
 from sklearn_elmo.bilm.options import BiLmOptions
+from sklearn_elmo.bilm.weight_file import (
+    CHECKSUM_NAME,
+    WeightFile,
+    array_checksum,
+    open_weight_file,
+)
 from sklearn_elmo.errors import ModelFileError
-
-if TYPE_CHECKING:
-    import h5py
 
 __all__ = [
     "ModelFiles",
-    "dataset_names",
     "read_model",
     "read_options",
     "write_model",
 ]
 
 FloatArray = npt.NDArray[np.float32]
-# Attribute with a sha256 over all data sets, in files that we wrote. HDF5's own
-# checksums leave its metadata uncovered; readers of this layout look at no attributes.
-_CHECKSUM = "sklearn_elmo_sha256"
 
 
 @dataclass(frozen=True)
@@ -78,7 +76,7 @@ def read_model(source: ModelSource) -> ModelFiles:
     """
     with open_files(source) as (options_file, weight_file):
         options = _parse_options(options_file)
-        arrays = _read_arrays(options, weight_file)
+        arrays = _load_arrays(options, weight_file)
     return ModelFiles(options, arrays, _digest(options, arrays), _describe(source))
 
 
@@ -125,8 +123,9 @@ def write_model(
     image = io.BytesIO()
     with h5py.File(image, "w") as file:
         for name, array in stored.items():
-            file.create_dataset(name, data=array, fletcher32=True)
-        file.attrs[_CHECKSUM] = _checksum(stored)
+            dataset = file.create_dataset(name, data=array, fletcher32=True)
+            # bytes become a string of fixed length, str would not.
+            dataset.attrs[CHECKSUM_NAME] = np.bytes_(array_checksum(name, array))
     with new_output(folder / "weights.hdf5") as path:
         path.write_bytes(image.getbuffer())
     with new_output(folder / "options.json") as path:
@@ -174,113 +173,43 @@ def _parse_options(file: OpenFile) -> BiLmOptions:
     return BiLmOptions.from_dict(parsed, repr(file.name))
 
 
-def _read_arrays(options: BiLmOptions, file: OpenFile) -> dict[str, FloatArray]:
-    import h5py
-
-    try:
-        with h5py.File(file.stream, "r") as hdf5:
-            names = dataset_names(hdf5)
-            _check_names(options, names, file.name)
-            shapes = WeightLayout.of(options, names).shapes()
-            for name, shape in shapes.items():
-                _check_dataset(hdf5, name, shape, file.name)
-            wanted = names if _CHECKSUM in hdf5.attrs else shapes
-            stored = {name: hdf5[name][...] for name in wanted}
-            _check_checksum(hdf5, stored, file.name)
-        return {name: _as_float32(stored.pop(name), name, file.name) for name in shapes}
-    except ModelFileError:
-        raise
-    # h5py turns the library's many complaints about damage into any of these.
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
-        message = (
-            f"The weight file {file.name!r} is damaged, truncated or no HDF5 file "
-            f"({error}). Expected the HDF5 file of an AllenNLP or bilm-tf model; copy "
-            "or download it again."
-        )
-        raise ModelFileError(message) from error
+def _load_arrays(options: BiLmOptions, file: OpenFile) -> dict[str, FloatArray]:
+    with open_weight_file(file.stream, file.name) as weight_file:
+        shapes = _expected_shapes(options, weight_file)
+        stored = weight_file.read(shapes)
+    return {name: _as_float32(stored.pop(name), name, file.name) for name in shapes}
 
 
-def dataset_names(hdf5: "h5py.File") -> list[str]:
-    """Return the full names of all data sets of a file."""
-    import h5py
-
-    names: list[str] = []
-    hdf5.visititems(
-        lambda name, item: (
-            names.append(name) if isinstance(item, h5py.Dataset) else None
-        )
-    )
-    return names
-
-
-def _check_names(options: BiLmOptions, names: list[str], file_name: str) -> None:
-    missing = WeightLayout.of(options, names).shapes().keys() - set(names)
+def _expected_shapes(
+    options: BiLmOptions, weight_file: WeightFile
+) -> dict[str, tuple[int, ...]]:
+    """Return the data sets to read, or refuse a file that has other ones."""
+    candidates = WeightLayout(options).shapes()
+    present = [name for name in candidates if name in weight_file]
+    shapes = WeightLayout.of(options, present).shapes()
+    missing = sorted(shapes.keys() - set(present))
     if missing:
-        first = sorted(missing)[0]
-        listing = ", ".join(sorted(names)[:5]) or "none"
+        listing = ", ".join(weight_file.some_names(5))[:200] or "none"
         message = (
-            f"The weight file {file_name!r} has no data set {first!r} ({len(missing)} "
-            f"of the expected ones are missing; found {len(names)}: {listing}, ...). "
-            "Use the weights that belong to the options."
+            f"The weight file {weight_file.name!r} has no data set {missing[0]!r} "
+            f"({len(missing)} of {len(shapes)} are missing; found {listing}). Use the "
+            "weights that belong to the options."
         )
         raise ModelFileError(message)
-    # More LSTM layers than the options ask for are harmless: the lower layers are
-    # the same without them. More of these would change every number.
-    for surplus, said in (
+    # More LSTM layers than the options ask for do no harm: the lower layers are the
+    # same without them. More of these would change every number.
+    for surplus, key in (
         (f"CNN_high_{options.n_highway}/W_carry", "char_cnn.n_highway"),
         (f"CNN/W_cnn_{len(options.filters)}", "char_cnn.filters"),
     ):
-        if surplus in names:
+        if surplus in weight_file:
             message = (
-                f"The weight file {file_name!r} has a data set {surplus!r}, which the "
-                f"options' {said} does not account for. Use the options that belong "
-                "to the weights."
+                f"The weight file {weight_file.name!r} has a data set {surplus!r}, "
+                f"which {key} in the options does not account for. Use the options "
+                "that belong to the weights."
             )
             raise ModelFileError(message)
-
-
-def _check_checksum(
-    hdf5: "h5py.File", stored: Mapping[str, npt.NDArray[Any]], file_name: str
-) -> None:
-    """Compare a file of ours with the checksum that it was written with."""
-    expected = hdf5.attrs.get(_CHECKSUM)
-    if expected is None:
-        return
-    found = _checksum(stored)
-    if found != expected:
-        message = (
-            f"The weight file {file_name!r} is damaged: the checksum of its data sets "
-            f"is {found[:16]}..., expected {str(expected)[:16]}... Copy it again."
-        )
-        raise ModelFileError(message)
-
-
-def _checksum(arrays: Mapping[str, npt.NDArray[Any]]) -> str:
-    digest = hashlib.sha256()
-    for name in sorted(arrays):
-        array = np.ascontiguousarray(arrays[name])
-        digest.update(f"{name}{array.shape}{array.dtype.str}".encode())
-        digest.update(array.data)
-    return digest.hexdigest()
-
-
-def _check_dataset(
-    hdf5: "h5py.File", name: str, shape: tuple[int, ...], file_name: str
-) -> None:
-    dataset = hdf5[name]
-    if dataset.shape != shape or dataset.dtype.kind != "f":
-        message = (
-            f"The weight file {file_name!r} has a data set {name!r} of shape "
-            f"{dataset.shape} and type {dataset.dtype}; expected floats of shape "
-            f"{shape}. Use the weights that belong to the options."
-        )
-        raise ModelFileError(message)
-    if not _is_written(dataset):
-        message = (
-            f"The weight file {file_name!r} has a data set {name!r} that was never "
-            "written to the end. Copy or download it again."
-        )
-        raise ModelFileError(message)
+    return shapes
 
 
 def _as_float32(stored: npt.NDArray[Any], name: str, file_name: str) -> FloatArray:
@@ -293,15 +222,6 @@ def _as_float32(stored: npt.NDArray[Any], name: str, file_name: str) -> FloatArr
         )
         raise ModelFileError(message)
     return array
-
-
-def _is_written(dataset: "h5py.Dataset") -> bool:
-    """Tell whether all of a data set is in the file; HDF5 reads the rest as zeros."""
-    if dataset.chunks is None:
-        return bool(dataset.id.get_storage_size() == dataset.nbytes)
-    pairs = zip(dataset.shape, dataset.chunks, strict=True)
-    n_chunks = math.prod(math.ceil(extent / chunk) for extent, chunk in pairs)
-    return bool(dataset.id.get_num_chunks() == n_chunks)
 
 
 def _digest(options: BiLmOptions, arrays: Mapping[str, FloatArray]) -> str:
