@@ -16,7 +16,7 @@ PACKAGE = Path(__file__).parents[1] / "sklearn_elmo"
 # From the ground up. A part may import from lower levels only, and from itself.
 LEVELS = [
     ["errors"],
-    ["messages", "constraints", "atomic_files", "parallel"],
+    ["messages", "constraints", "atomic_files", "parallel", "plain_files"],
     ["compressed"],
     ["bilm", "text", "downloads", "pooling", "idf"],
     ["inference", "store"],
@@ -37,7 +37,7 @@ LEVEL_OF = {part: level for level, parts in enumerate(LEVELS) for part in parts}
 NARROWER = {
     "pooling": set(),
     "idf": set(),
-    "bilm": {"errors", "atomic_files", "messages"},
+    "bilm": {"errors", "atomic_files", "messages", "plain_files"},
     "inference": {"bilm", "parallel"},
     "text": {"errors", "messages"},
     # For the tokens of a str to export; it knows texts by their tokens else.
@@ -48,12 +48,21 @@ NARROWER = {
 }
 
 TORCH_AT_THE_TOP = {"bilm", "inference", "parallel", "pretraining", "allennlp"}
-NO_TORCH_IN_BILM = {"options.py", "characters.py", "weights.py", "layout.py"}
+NO_TORCH_IN_BILM = {
+    "options.py",
+    "characters.py",
+    "weights.py",
+    "layout.py",
+    "locations.py",
+    "weight_file.py",
+    "hdf5_checks.py",
+}
 # Which of the libraries that cost something each lower part may use at all.
 HEAVY = {"torch", "sklearn", "pandas", "polars", "h5py", "scipy", "nltk"}
 MAY_USE = {
     "errors": set(),
     "atomic_files": {"h5py"},
+    "plain_files": set(),
     "parallel": {"torch"},
     "inference": {"torch"},
     "bilm": {"torch", "h5py"},

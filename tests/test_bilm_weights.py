@@ -1,5 +1,6 @@
 """Model files: where they are found, what is refused, and what is written."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -17,6 +18,7 @@ import reference_numpy
 from conftest import MakeModel
 
 from sklearn_elmo.bilm import weights
+from sklearn_elmo.bilm.weight_file import CHECKSUM_NAME
 from sklearn_elmo.bilm.weights import read_model, write_model
 from sklearn_elmo.errors import ModelFileError, SklearnElmoError
 
@@ -48,7 +50,7 @@ MANY_LANGS = [
     "token_embedder.pkl",
 ]
 
-Copy = Callable[[], Path]
+DEFAULT_WEIGHTS = Path(weights.__file__).parents[1] / "default_model" / "weights.hdf5"
 
 
 @pytest.fixture
@@ -815,6 +817,97 @@ def test_flipped_byte_in_a_file_of_ours_is_noticed(
         else:  # it fell on a byte that means nothing
             assert found.digest == files.digest, position
     assert noticed > 30
+
+
+# Checksums of our own
+
+
+def checksum_offsets(data: bytes) -> list[int]:
+    """Give the places of all attributes with a checksum."""
+    found, start = [], data.find(CHECKSUM_NAME.encode())
+    while start >= 0:
+        found.append(start)
+        start = data.find(CHECKSUM_NAME.encode(), start + 1)
+    return found
+
+
+def test_checksums_are_strings_of_fixed_length(folder: Path) -> None:
+    files = read_model(folder)
+    write_model(folder, files.options, files.arrays)
+    for path in (folder / "weights.hdf5", DEFAULT_WEIGHTS):
+        with h5py.File(path) as file:
+            assert list(file.attrs) == []
+            for name in NAMES:
+                assert list(file[name].attrs) == [CHECKSUM_NAME]
+                type_id = file[name].attrs.get_id(CHECKSUM_NAME).get_type()
+                assert not type_id.is_variable_str()
+                assert type_id.get_size() == 64
+
+
+def test_flipped_bits_in_a_checksum_attribute_do_not_crash(folder: Path) -> None:
+    files = read_model(folder)
+    write_model(folder, files.options, files.arrays)
+    path = folder / "weights.hdf5"
+    data = path.read_bytes()
+    start = checksum_offsets(data)[0]
+    for bit in range(-24 * 8, 112 * 8, 3):
+        spoilt = bytearray(data)
+        spoilt[start + bit // 8] ^= 1 << bit % 8
+        path.write_bytes(spoilt)
+        try:
+            found = read_model(folder)
+        except ModelFileError:
+            continue
+        assert found.digest == files.digest
+
+
+@pytest.mark.parametrize("shift", [25, 4, 8, 20, 24, 26, 28, 32, 40, 44])
+@pytest.mark.parametrize("bit", [0, 1, 2, 3, 7])
+def test_string_of_variable_length_at_the_root_is_never_read(
+    folder: Path, shift: int, bit: int
+) -> None:
+    """Older versions wrote one; HDF5 crashes on some flipped bits of it."""
+    files = read_model(folder)
+    write_model(folder, files.options, files.arrays)
+    path = folder / "weights.hdf5"
+    with h5py.File(path, "r+") as file:
+        for name in files.arrays:
+            del file[name].attrs[CHECKSUM_NAME]
+        file.attrs[CHECKSUM_NAME] = "0123456789abcdef" * 4
+    assert read_model(folder).digest == files.digest
+    spoilt = bytearray(path.read_bytes())
+    spoilt[spoilt.find(CHECKSUM_NAME.encode()) + shift] ^= 1 << bit
+    path.write_bytes(spoilt)
+    with contextlib.suppress(ModelFileError):
+        assert read_model(folder).digest == files.digest
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "0123456789abcdef" * 4,
+        np.bytes_(b"short"),
+        np.full(2, b"a" * 64),
+        7,
+        np.zeros(64, np.uint8),
+        h5py.Empty("S64"),
+    ],
+    ids=["variable", "short", "two", "int", "bytes", "empty"],
+)
+def test_checksum_of_another_type_is_refused(folder: Path, value: Any) -> None:
+    with h5py.File(folder / "weights.hdf5", "r+") as file:
+        file["char_embed"].attrs[CHECKSUM_NAME] = value
+    message = refusal(folder)
+    assert "char_embed" in message
+    assert CHECKSUM_NAME in message
+
+
+def test_checksum_that_does_not_match_is_refused(folder: Path) -> None:
+    files = read_model(folder)
+    write_model(folder, files.options, files.arrays)
+    with h5py.File(folder / "weights.hdf5", "r+") as file:
+        file["CNN_proj/b_proj"][3] += 1
+    assert "CNN_proj/b_proj" in refusal(folder)
 
 
 # Damaged zips
