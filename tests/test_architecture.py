@@ -26,8 +26,9 @@ LEVELS = [
     ["text_transformer"],
     ["base"],
     ["vectorizer", "token_vectorizer"],
-    ["word_vectors"],
+    ["word_vectors", "pairs"],
     ["pretraining", "allennlp", "tagger"],
+    ["inspection"],
     ["cli"],
     ["__main__"],
 ]
