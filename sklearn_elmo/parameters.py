@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from sklearn_elmo.choices import LAYER_MIXES, MISSING, SPLITS, STATES
 from sklearn_elmo.constraints import (
     POSITIVE_INT,
     Constraint,
@@ -31,8 +32,6 @@ __all__ = [
     "pooling_names",
     "resolve_layers",
 ]
-
-LAYER_MIXES = ("average", "concat", "learned")
 
 
 def check_vectorizer_parameters(estimator: str, parameters: Mapping[str, Any]) -> None:
@@ -164,8 +163,8 @@ CONSTRAINTS: dict[str, Constraint] = {
         ),
         f"a str among {choices(TOKENIZERS)} or a callable str -> list of str",
     ),
-    "state": one_of("zero", "warm"),
-    "missing": one_of("zero", "error"),
+    "state": one_of(*STATES),
+    "missing": one_of(*MISSING),
     "normalize": _BOOL,
     "max_tokens": optional(POSITIVE_INT),
     "cache": Constraint(
@@ -187,12 +186,7 @@ CONSTRAINTS: dict[str, Constraint] = {
         ),
         f"'auto' or {POSITIVE_INT.expected}",
     ),
-    "split": Constraint(
-        lambda value: (
-            value is None or (isinstance(value, str) and value == "sentences")
-        ),
-        "None or 'sentences'",
-    ),
+    "split": optional(one_of(*SPLITS)),
     "verbose": Constraint(
         lambda value: isinstance(value, bool | np.bool_) or is_integer(value, 0),
         "a bool or an int in the range [0, inf)",

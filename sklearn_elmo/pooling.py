@@ -1,16 +1,16 @@
 """How tokens become one vector per layer, and how layers become one vector.
 
 The vectors of a text's tokens are first reduced (sum, max, min, first, last, weighted
-sum); every pooling is made from these reductions, each layer by itself; then the layers
-are mixed. A new pooling that can be made from the reductions is one entry of
-`_POOLINGS`.
+sum); every pooling is made from these reductions, each layer by itself, as
+`pooling_table` says; then the layers are mixed.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
+
+from sklearn_elmo.pooling_table import POOLING_TABLE, POOLINGS, WEIGHTED_SUM, Totals
 
 __all__ = [
     "POOLINGS",
@@ -25,7 +25,6 @@ __all__ = [
 
 FloatArray = npt.NDArray[np.float32]
 
-WEIGHTED_SUM = "weighted_sum"
 # All poolings but "idf", whose weights may change, can be made from these.
 STORED_REDUCTIONS = ("sum", "max", "min", "first", "last")
 
@@ -37,57 +36,6 @@ _UFUNCS = {
 }
 
 
-class _Pooling(NamedTuple):
-    """One entry of the table of poolings."""
-
-    needs: tuple[str, ...]
-    """The reductions it is made from."""
-    combine: Callable[[Mapping[str, FloatArray], "_Totals"], FloatArray]
-
-
-class _Totals(NamedTuple):
-    """What poolings divide by, one number per text."""
-
-    n_tokens: npt.NDArray[np.int64]
-    weights: npt.NDArray[np.float64] | None
-
-
-def _mean(reductions: Mapping[str, FloatArray], totals: _Totals) -> FloatArray:
-    return _divide(reductions["sum"], totals.n_tokens)
-
-
-def _weighted_mean(reductions: Mapping[str, FloatArray], totals: _Totals) -> FloatArray:
-    if totals.weights is None:
-        message = "The pooling 'idf' needs the sums of the token weights."
-        raise TypeError(message)
-    return _divide(reductions[WEIGHTED_SUM], totals.weights)
-
-
-def _final_states(reductions: Mapping[str, FloatArray], _: _Totals) -> FloatArray:
-    """Take each direction where it has read the whole text."""
-    forward, backward = reductions["last"], reductions["first"]
-    width = forward.shape[2] // 2
-    return np.concatenate([forward[..., :width], backward[..., width:]], axis=2)
-
-
-def _divide(values: FloatArray, divisors: npt.NDArray[Any]) -> FloatArray:
-    quotient: FloatArray = values / divisors.astype(np.float32)[:, None, None]
-    return quotient
-
-
-_POOLINGS = {
-    "mean": _Pooling(("sum",), _mean),
-    "max": _Pooling(("max",), lambda reductions, _: reductions["max"]),
-    "min": _Pooling(("min",), lambda reductions, _: reductions["min"]),
-    "sum": _Pooling(("sum",), lambda reductions, _: reductions["sum"]),
-    "first": _Pooling(("first",), lambda reductions, _: reductions["first"]),
-    "last": _Pooling(("last",), lambda reductions, _: reductions["last"]),
-    "final": _Pooling(("first", "last"), _final_states),
-    "idf": _Pooling((WEIGHTED_SUM,), _weighted_mean),
-}
-POOLINGS = tuple(_POOLINGS)
-
-
 def needed_reductions(poolings: Iterable[str]) -> tuple[str, ...]:
     """Return the reductions that these poolings are made from, each once.
 
@@ -96,7 +44,7 @@ def needed_reductions(poolings: Iterable[str]) -> tuple[str, ...]:
     >>> needed_reductions(["mean", "final", "sum"])
     ('sum', 'first', 'last')
     """
-    needs = (need for name in poolings for need in _POOLINGS[name].needs)
+    needs = (need for name in poolings for need in POOLING_TABLE[name].needs)
     return tuple(dict.fromkeys(needs))
 
 
@@ -162,7 +110,7 @@ def pool(
     -------
     ndarray of shape (n_texts, n_layers, D), float32
     """
-    return _POOLINGS[name].combine(reductions, _Totals(lengths, total_weights))
+    return POOLING_TABLE[name].combine(reductions, Totals(lengths, total_weights))
 
 
 def mix_layers(

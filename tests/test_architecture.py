@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).parents[1] / "sklearn_elmo"
 
 # From the ground up. A part may import from lower levels only, and from itself.
 LEVELS = [
-    ["errors"],
+    ["errors", "choices", "pooling_table"],
     ["messages", "constraints", "atomic_files", "parallel", "plain_files"],
     ["compressed"],
     ["bilm", "text", "downloads", "pooling", "idf"],
@@ -36,7 +36,7 @@ LEVEL_OF = {part: level for level, parts in enumerate(LEVELS) for part in parts}
 
 # Parts that may know less than their level allows.
 NARROWER = {
-    "pooling": set(),
+    "pooling": {"pooling_table"},
     "idf": set(),
     "bilm": {"errors", "atomic_files", "messages", "plain_files"},
     "inference": {"bilm", "parallel"},
@@ -62,6 +62,8 @@ NO_TORCH_IN_BILM = {
 HEAVY = {"torch", "sklearn", "pandas", "polars", "h5py", "scipy", "nltk"}
 MAY_USE = {
     "errors": set(),
+    "choices": set(),
+    "pooling_table": set(),
     "atomic_files": {"h5py"},
     "plain_files": set(),
     "parallel": {"torch"},

@@ -211,8 +211,8 @@ def test_flags_cover_all_parameters_of_the_vectorizer() -> None:
     assert set(ElmoVectorizer().get_params()) <= known
 
 
-def test_pooling_names_are_the_package_s() -> None:
-    assert flags.POOLINGS == POOLINGS
+def test_every_pooling_is_a_flag() -> None:
+    assert flags.poolings(",".join(POOLINGS)) == list(POOLINGS)
 
 
 @pytest.mark.usefixtures("small_chunks")

@@ -28,7 +28,7 @@ from sklearn_elmo.errors import (
     TextValueError,
 )
 from sklearn_elmo.word_vectors import WordVectorVectorizer, load_word_vectors
-from sklearn_elmo.word_vectors.files import read_word_vectors
+from sklearn_elmo.word_vectors.reader import read_word_vectors
 
 TABLE = {
     "the": [1.0, 0.0, -1.5],

@@ -15,7 +15,7 @@ from sklearn_elmo.allennlp.indexers import (
 )
 from sklearn_elmo.allennlp.token_embedder import ElmoTokenEmbedder
 from sklearn_elmo.errors import InvalidParameterError
-from sklearn_elmo.word_vectors.files import WordVectors, read_word_vectors
+from sklearn_elmo.word_vectors.reader import WordVectors, read_word_vectors
 
 __all__ = ["TextFieldEmbedder", "WordEmbedder", "text_field_embedder"]
 

@@ -3,19 +3,10 @@
 import argparse
 import math
 
-__all__ = [
-    "POOLINGS",
-    "batch_tokens",
-    "delimiter",
-    "layer_mix",
-    "layers",
-    "poolings",
-    "positive",
-]
+from sklearn_elmo.choices import LAYER_MIXES
+from sklearn_elmo.pooling_table import POOLINGS
 
-# As `sklearn_elmo.pooling.POOLINGS`, which would bring numpy.
-POOLINGS = ("mean", "max", "min", "sum", "first", "last", "final", "idf")
-LAYER_MIXES = ("average", "concat", "learned")
+__all__ = ["batch_tokens", "delimiter", "layer_mix", "layers", "poolings", "positive"]
 
 
 def layers(value: str) -> str | int | list[int]:

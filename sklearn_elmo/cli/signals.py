@@ -1,25 +1,23 @@
-"""Signals that end a command unwind its stack, so that files are cleaned up."""
+"""Signals become exceptions, so that ``finally`` blocks remove unfinished files."""
 
 import contextlib
 import os
 import signal
 import sys
 import threading
-import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from types import FrameType
-from typing import NoReturn
 
 __all__ = ["Ended", "signals_as_exceptions"]
 
-_SECONDS_UNTIL_RAISED_AGAIN = 0.02
+_RETRY_S = 0.02
 
 
 class Ended(KeyboardInterrupt):
     """A signal asks the process to end.
 
-    A class of its own also for Ctrl-C: CPython ends a process by SIGINT, whatever its
-    exit code, once a plain KeyboardInterrupt has left an `exec`, as in an import.
+    Ctrl-C raises this class too, because CPython reports death by SIGINT, whatever the
+    exit code, once a plain KeyboardInterrupt has left an ``exec``, as in an import.
     """
 
     def __init__(self, number: int) -> None:
@@ -29,68 +27,56 @@ class Ended(KeyboardInterrupt):
 
 @contextlib.contextmanager
 def signals_as_exceptions() -> Iterator[None]:
-    """Raise `Ended` at Ctrl-C, SIGTERM and SIGHUP.
+    """Raise `Ended` on Ctrl-C, SIGTERM and SIGHUP.
 
-    It is raised again where it is dropped: Python does that in a ``__del__`` or a
-    callback, and some libraries have an ``except`` for whatever comes.
+    Python drops exceptions in a ``__del__``, and some libraries catch all of them.
+    Therefore a timer raises `Ended` again until it leaves the block, but never while
+    it is being handled, so it interrupts no cleanup.
     """
-    in_main_thread = threading.current_thread() is threading.main_thread()
-    # Only the main thread may set handlers. Windows sends none of these but Ctrl-C.
-    if not in_main_thread or os.name == "nt":
+    # Only the main thread may set handlers. Windows sends nothing but Ctrl-C.
+    if threading.current_thread() is not threading.main_thread() or os.name == "nt":
         yield
         return
+    ended: list[Ended] = []
 
-    def end(number: int, frame: FrameType | None) -> NoReturn:
-        signal.signal(number, signal.SIG_IGN)  # once is enough: files are cleaned up
-        raise watch(Ended(number))
+    def end(number: int, frame: FrameType | None) -> None:
+        ended.append(Ended(number))
+        for handled in before:
+            signal.signal(handled, signal.SIG_IGN)
+        signal.signal(signal.SIGALRM, end_again)
+        signal.setitimer(signal.ITIMER_REAL, _RETRY_S, _RETRY_S)
+        raise ended[0]
 
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    # A signal that is ignored stays so: nohup ignores SIGHUP.
-    before = {n: signal.getsignal(n) for n in numbers}
-    before = {n: handler for n, handler in before.items() if handler != signal.SIG_IGN}
-    with _raised_again_when_dropped() as watch:
-        for number in before:
-            signal.signal(number, end)
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-
-@contextlib.contextmanager
-def _raised_again_when_dropped() -> Iterator[Callable[[Ended], Ended]]:
-    """Yield a function that watches over an exception on its way out of the block."""
-    watched: set[weakref.ref[Ended]] = set()
-    alarm_before = signal.getsignal(signal.SIGALRM)
-
-    def watch(error: Ended) -> Ended:
-        number = error.number
-
-        def raise_again(_: int, frame: FrameType | None) -> None:
-            signal.signal(signal.SIGALRM, alarm_before)
-            raise watch(Ended(number))
-
-        def dropped(reference: "weakref.ref[Ended]") -> None:
-            if reference in watched:
-                watched.remove(reference)
-                # Later: here it would be dropped once more.
-                signal.signal(signal.SIGALRM, raise_again)
-                signal.setitimer(signal.ITIMER_REAL, _SECONDS_UNTIL_RAISED_AGAIN)
-
-        watched.add(weakref.ref(error, dropped))
-        return error
+    def end_again(number: int, frame: FrameType | None) -> None:
+        if not _is_handled(ended[0]):
+            raise ended[0]
 
     def hook(unraisable: "sys.UnraisableHookArgs") -> None:
-        if not isinstance(unraisable.exc_value, Ended):
+        if unraisable.exc_value not in ended:
             hook_before(unraisable)
 
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.getsignal(number) for number in numbers}
+    # A signal that is ignored stays ignored: nohup ignores SIGHUP.
+    before = {n: handler for n, handler in before.items() if handler != signal.SIG_IGN}
+    alarm_before = signal.getsignal(signal.SIGALRM)
     hook_before, sys.unraisablehook = sys.unraisablehook, hook
     try:
-        yield watch
+        for number in before:
+            signal.signal(number, end)
+        yield
     finally:
-        sys.unraisablehook = hook_before
-        watched.clear()
-        if signal.getsignal(signal.SIGALRM) != alarm_before:
+        if ended:
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, alarm_before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        sys.unraisablehook = hook_before
+
+
+def _is_handled(error: BaseException) -> bool:
+    """Return True inside an ``except`` or ``finally`` block that runs for `error`."""
+    handled = sys.exc_info()[1]
+    while handled is not None and handled is not error:
+        handled = handled.__context__
+    return handled is error

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from sklearn_elmo.cli.feature_files import check_output, open_features
 from sklearn_elmo.cli.flags import (
-    POOLINGS,
     batch_tokens,
     delimiter,
     layer_mix,
@@ -20,6 +19,7 @@ from sklearn_elmo.cli.flags import (
 )
 from sklearn_elmo.cli.tables import FORMATS, Table, chunks
 from sklearn_elmo.errors import TextValueError
+from sklearn_elmo.pooling_table import POOLINGS
 
 if TYPE_CHECKING:
     from tqdm import tqdm

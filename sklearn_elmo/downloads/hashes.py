@@ -1,6 +1,6 @@
-"""What each file was when it first came: a small JSON beside the models.
+"""Fingerprints of downloaded files, in a small JSON file beside the models.
 
-A user pins a hash by passing it, or by writing it into the file by hand::
+Users can pin a hash by passing it, or by writing it into the file by hand::
 
     {"models/original/weights.hdf5": {"sha256": "...", "size": 374434792}}
 """
@@ -26,20 +26,20 @@ class Fingerprint:
 
 
 def fingerprint(path: Path) -> Fingerprint:
-    """Read a file once and give its length and SHA-256."""
+    """Read a file once and return its length and SHA-256."""
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return Fingerprint(digest, path.stat().st_size)
 
 
 def read_known(home: Path) -> dict[str, Fingerprint]:
-    """Read every recorded fingerprint, keyed by the file's place below the home folder.
+    """Read every recorded fingerprint, by the file's path relative to the home folder.
 
     Raises
     ------
     DownloadError
-        The file is there but is not what `record` writes; a check that cannot
-        be made is never skipped in silence.
+        The file of fingerprints is damaged. A check that cannot be made is never
+        skipped silently.
     """
     path = home / HASHES_FILE_NAME
     try:
@@ -57,13 +57,13 @@ def read_known(home: Path) -> dict[str, Fingerprint]:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         message = (
             f"The record of file hashes {path} is damaged ({error}); expected a JSON "
-            "object of {file: {sha256, size}}. Mend it, or delete it to record "
-            "the hashes anew."
+            "object of {file: {sha256, size}}. Fix it, or delete it to record "
+            "the hashes again."
         )
         raise DownloadError(message) from error
 
 
-def record(home: Path, key: str, found: Fingerprint) -> None:
+def remember(home: Path, key: str, found: Fingerprint) -> None:
     """Add or replace one fingerprint, safely against other processes."""
     from filelock import FileLock, Timeout
 

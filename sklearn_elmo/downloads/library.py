@@ -260,7 +260,7 @@ def import_model(
         copy.rename(folder)
     for file_name in _MODEL_FILE_NAMES:
         path = folder / file_name
-        hashes.record(home_folder(), _key(path), hashes.fingerprint(path))
+        hashes.remember(home_folder(), _key(path), hashes.fingerprint(path))
     return folder
 
 
@@ -294,7 +294,7 @@ def verify(name: str) -> dict[str, Fingerprint]:
         if _key(path) in known:
             _refuse_other(path, found[file_name], known[_key(path)].sha256)
         else:
-            hashes.record(home_folder(), _key(path), found[file_name])
+            hashes.remember(home_folder(), _key(path), found[file_name])
     return found
 
 
@@ -330,7 +330,7 @@ def _obtain(
         settings=settings,
     )
     if recorded != found:
-        hashes.record(home, _key(path), found)
+        hashes.remember(home, _key(path), found)
 
 
 def _key(path: Path) -> str:

@@ -5,7 +5,7 @@ which reads them too, was weighed and left out: of a compiled package that
 brings smart_open along, only `KeyedVectors` would be used.
 """
 
-from sklearn_elmo.word_vectors.files import WordVectors, load_word_vectors
+from sklearn_elmo.word_vectors.reader import WordVectors, load_word_vectors
 from sklearn_elmo.word_vectors.vectorizer import WordVectorVectorizer
 
 __all__ = ["WordVectorVectorizer", "WordVectors", "load_word_vectors"]

@@ -31,7 +31,7 @@ from sklearn_elmo.pooling import (
 )
 from sklearn_elmo.text import tokenize_texts
 from sklearn_elmo.text_transformer import TextTransformer
-from sklearn_elmo.word_vectors.files import WordVectors, load_word_vectors
+from sklearn_elmo.word_vectors.reader import WordVectors, load_word_vectors
 
 __all__ = ["WordVectorVectorizer"]
 
