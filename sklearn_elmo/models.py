@@ -26,8 +26,7 @@ from sklearn_elmo.errors import (
 if TYPE_CHECKING:
     from sklearn_elmo.bilm.model import BiLm
     from sklearn_elmo.inference.encoder import Encoder
-    from sklearn_elmo.inference.linear import Precision
-    from sklearn_elmo.inference.weights import PreparedWeights
+    from sklearn_elmo.inference.precision import Precision
 
 __all__ = [
     "DEFAULT_MODEL",
@@ -182,18 +181,13 @@ class LoadedModel:
             key = (device, precision)
             if key not in self._encoders:
                 self._encoders[key] = run_on_one_core(
-                    lambda: Encoder(
-                        self._weights(device, precision),
-                        self.options,
-                        records_steps=True,
-                    )
+                    lambda: Encoder(self._bilm().to(device), precision)
                 )
                 self._files = None
             return self._encoders[key]
 
-    def _weights(self, device: str, precision: "Precision") -> "PreparedWeights":
+    def _bilm(self) -> "BiLm":
         from sklearn_elmo.bilm.model import BiLm
-        from sklearn_elmo.inference.encoder import Encoder
 
         files = self._files or read_model(self._location)
         if files.digest != self.digest:
@@ -202,8 +196,7 @@ class LoadedModel:
                 "first read. Fit again."
             )
             raise ModelMismatchError(message)
-        model = BiLm.from_arrays(files.options, files.arrays).eval()
-        return Encoder.weights_of(model.to(device), precision)
+        return BiLm.from_arrays(files.options, files.arrays).eval()
 
 
 _models: OrderedDict[object, LoadedModel] = OrderedDict()

@@ -234,7 +234,7 @@ def test_warm_state_is_the_encoder_s_and_the_same_for_every_call(
     elmo = make_elmo(tiny_model, state="warm")
     first = embed(elmo)
     np.testing.assert_array_equal(embed(elmo), first)
-    h, c = Encoder.of_model(elmo._elmo_lstm).warm_state()
+    h, c = Encoder(elmo._elmo_lstm).warm_state()
     start = (h[:, None].repeat(1, 3, 1).clone(), c[:, None].repeat(1, 3, 1).clone())
     plain = ElmoBiLm(*files(tiny_model))
     plain._states = start

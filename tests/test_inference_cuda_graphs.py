@@ -168,7 +168,7 @@ def test_graphs_on_a_gpu(
 ) -> None:
     files = read_model(tiny_model)
     model = BiLm.from_arrays(files.options, files.arrays)
-    expected = read(Encoder.of_model(model, precision), texts)
+    expected = read(Encoder(model, precision), texts)
     weights = Encoder.weights_of(model.to("cuda"), precision)
     encoder = Encoder(weights, model.options, records_steps=True)
     assert encoder._cells["forward"][0]._recorder is not None

@@ -116,7 +116,7 @@ def assert_rows(found: Sequence[Any], expected: Sequence[Any], **tolerance: floa
 
 @pytest.fixture(scope="module")
 def tiny(tiny_model: Path) -> Encoder:
-    return Encoder.of_model(load(tiny_model))
+    return Encoder(load(tiny_model))
 
 
 @pytest.fixture(scope="module")
@@ -169,7 +169,7 @@ def test_any_shape(
     folder = make_model(seed=50, **SHAPES[shape])
     reference, encoder = (
         ReferenceElmo.from_folder(folder),
-        Encoder.of_model(load(folder)),
+        Encoder(load(folder)),
     )
     start = warm_row(encoder) if state == "warm" else None
     texts = [*real_sentences[::7], ["<S>", "</S>", "<UNK>", ""], [""]]
@@ -185,7 +185,7 @@ def test_tokens_of_every_length(shape: str, make_model: MakeModel) -> None:
     folder = make_model(seed=4, **SHAPES[shape])
     reference, encoder = (
         ReferenceElmo.from_folder(folder),
-        Encoder.of_model(load(folder)),
+        Encoder(load(folder)),
     )
     tokens = [("abcdefghij" * 8)[:n] for n in range(71)]
     tokens += ["é" * n for n in range(1, 40)] + ["\ud800", "<S>", "</S>", "\x00"]
@@ -209,7 +209,7 @@ def test_outputs_of_allennlp(shared_reference: Path) -> None:
         ),
     ]:
         files = read_model((place / options, place / weight_file))
-        encoder = Encoder.of_model(BiLm.from_arrays(files.options, files.arrays))
+        encoder = Encoder(BiLm.from_arrays(files.options, files.arrays))
         expected = read_arrays(place / outputs)
         found = embed(encoder, sentences, window_tokens=40)
         assert_rows(found, [expected[str(i)] for i in range(14)], **TOLERANCE)
@@ -248,7 +248,7 @@ def test_fresh_encoder_gives_the_same_as_a_used_one(
     tiny: Encoder, tiny_model: Path, ragged: Texts, state: str
 ) -> None:
     used = embed(tiny, ragged[:6], state=state)
-    fresh = embed(Encoder.of_model(load(tiny_model)), ragged[:6], state=state)
+    fresh = embed(Encoder(load(tiny_model)), ragged[:6], state=state)
     assert_rows(fresh, used, **BATCH_TOLERANCE)
 
 
@@ -265,8 +265,8 @@ def test_number_of_threads_does_not_matter(tiny: Encoder, ragged: Texts) -> None
 
 
 def test_several_threads_may_read_at_once(tiny_model: Path, ragged: Texts) -> None:
-    encoder = Encoder.of_model(load(tiny_model))
-    expected = embed(Encoder.of_model(load(tiny_model)), ragged)
+    encoder = Encoder(load(tiny_model))
+    expected = embed(Encoder(load(tiny_model)), ragged)
 
     def read(turn: int) -> list[np.ndarray]:
         texts = [*ragged[turn:], *ragged[:turn]]
@@ -288,7 +288,7 @@ def test_more_distinct_tokens_than_are_kept(
 ) -> None:
     """Whatever the bound of the kept token vectors, the numbers are the same."""
     monkeypatch.setattr(token_vectors_module, "_TABLE_BYTES", n_kept * 4 * 8)
-    encoder = Encoder.of_model(load(tiny_model))
+    encoder = Encoder(load(tiny_model))
     texts = [
         [token for k in range(20) for token in ("the", f"{i}-{k}")] for i in range(5)
     ]
@@ -309,7 +309,7 @@ def test_warm_state_depends_on_the_model_alone(
 ) -> None:
     first = [part.clone() for part in tiny.warm_state()]
     embed(tiny, ragged, state="warm")
-    other = Encoder.of_model(load(tiny_model))
+    other = Encoder(load(tiny_model))
     embed(other, ragged[:3])
     for again in (tiny.warm_state(), other.warm_state()):
         for part, right in zip(again, first, strict=True):
@@ -335,13 +335,13 @@ def test_warm_state_is_that_after_the_passage(
 
 def test_warm_state_respects_the_clips(make_model: MakeModel) -> None:
     folder = make_model(seed=1, cell_clip=0.4, proj_clip=0.25, scale=1.5)
-    h, c = Encoder.of_model(load(folder)).warm_state()
+    h, c = Encoder(load(folder)).warm_state()
     assert h.abs().max() == pytest.approx(0.25)
     assert c.abs().max() == pytest.approx(0.4)
 
 
 def test_warm_state_cannot_be_spoilt_by_its_user(tiny_model: Path) -> None:
-    encoder = Encoder.of_model(load(tiny_model))
+    encoder = Encoder(load(tiny_model))
     text = [["some", "words"]]
     expected = embed(encoder, text, state="warm")
     for part in encoder.warm_state():
@@ -400,7 +400,7 @@ def test_encoder_leaves_model_and_torch_alone(tiny_model: Path, ragged: Texts) -
     before = {name: value.clone() for name, value in model.state_dict().items()}
     settings = (torch.get_num_threads(), torch.is_grad_enabled())
     texts = [list(text) for text in ragged]
-    embed(Encoder.of_model(model), texts, state="warm")
+    embed(Encoder(model), texts, state="warm")
     assert texts == ragged
     assert settings == (torch.get_num_threads(), torch.is_grad_enabled())
     for name, value in model.state_dict().items():
@@ -410,13 +410,13 @@ def test_encoder_leaves_model_and_torch_alone(tiny_model: Path, ragged: Texts) -
 def test_model_may_change_after_the_encoder_was_made(tiny_model: Path) -> None:
     """What an encoder keeps of token vectors belongs to the weights it was made of."""
     model = load(tiny_model)
-    encoder = Encoder.of_model(model)
+    encoder = Encoder(model)
     text = [["some", "words"]]
     expected = embed(encoder, text)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.25)
-    changed = embed(Encoder.of_model(model), text)
+    changed = embed(Encoder(model), text)
     assert np.abs(changed[0] - expected[0]).max() > 1e-2
 
 
@@ -507,8 +507,8 @@ def test_lower_precision_is_near(
     make_model: MakeModel, real_sentences: Texts, precision: Any
 ) -> None:
     model = load(make_model(seed=2, cell_dim=64, projection_dim=16))
-    exact = embed(Encoder.of_model(model), real_sentences[:30])
-    rough = embed(Encoder.of_model(model, precision), real_sentences[:30])
+    exact = embed(Encoder(model), real_sentences[:30])
+    rough = embed(Encoder(model, precision), real_sentences[:30])
     errors = [np.abs(row - right) for row, right in zip(rough, exact, strict=True)]
     assert {row.dtype for row in rough} == {np.dtype(np.float32)}
     assert max(error.max() for error in errors) < 0.3

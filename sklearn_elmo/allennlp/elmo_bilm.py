@@ -252,7 +252,7 @@ class ElmoBiLm(FileBiLm):
             # The encoder reads in float32.
             is_float32 = weight.dtype == torch.float32
             model = self if is_float32 else copy.deepcopy(self).float()
-            h, c = Encoder.of_model(model).warm_state()
+            h, c = Encoder(model).warm_state()
             # A clone made here is no inference tensor, so that training may use it.
             with torch.inference_mode(False):
                 self._warm_state = h.clone(), c.clone()

@@ -1,8 +1,11 @@
-"""The bidirectional language model in PyTorch, without scikit-learn.
+"""The bidirectional language model in PyTorch: its readable form and its files.
 
-Reading order: ``options`` (what a model looks like), ``characters`` (tokens to
-bytes), ``char_cnn`` (bytes to a token vector), ``lstm`` (token vectors to
-contextual ones), ``model`` (all of it); ``layout``, ``locations`` and ``weights`` (its
-files); ``products``, ``encoder`` and ``reductions`` (the same numbers, computed fast
-for many texts).
+Reading order: `options` (the shape of a model), `characters` (tokens to bytes),
+`char_cnn` (bytes to a token vector), `lstm` (token vectors to contextual vectors) and
+`model` (all of these together). `layout` names the data sets of a weight file,
+`locations` finds the files of a model, and `weights` reads and writes them.
+
+Two other packages compute the same numbers faster, and the tests compare them with this
+one: `sklearn_elmo.inference` for many texts at a time, without gradients, and the
+``*_autograd`` modules of `sklearn_elmo.pretraining` for training steps.
 """

@@ -1,6 +1,9 @@
-"""The context-free token vector: convolutions over a token's characters.
+"""The context-free token vector: convolutions over the characters of a token.
 
-Attribute names that begin with an underscore, and ``char_conv_i``, are AllenNLP's
+This is the readable form. `sklearn_elmo.inference.char_cnn` computes the same vectors
+faster, and `sklearn_elmo.pretraining.char_cnn_autograd` has its own gradient.
+
+Attribute names that start with an underscore, and ``char_conv_i``, are AllenNLP's
 parameter names, so that state dicts can be exchanged.
 """
 
@@ -19,8 +22,8 @@ class Highway(nn.Module):
     """Highway layers (Srivastava et al. 2015, eq. 3).
 
     y = g * relu(W_t x + b_t) + (1 - g) * x with g = sigmoid(W_g x + b_g). Each
-    layer's ``weight`` holds the rows of the transform first and those of -g after
-    them, as AllenNLP keeps them.
+    layer's ``weight`` holds the rows of the transform, then those of the carry
+    gate (1 - g), as in AllenNLP.
     """
 
     def __init__(self, width: int, n_layers: int) -> None:
@@ -40,10 +43,9 @@ class Highway(nn.Module):
 
 
 def filter_bank(filters: Sequence[Tensor]) -> Tensor:
-    """Put filters of several widths into one that is as wide as the widest.
+    """Join filters of several widths, each padded with zeros to the widest.
 
-    *Shape:* ``(n, E, width)`` each -> ``(F, E, widest)``; narrow filters are 0 behind
-    their own width.
+    *Shape:* ``(n, E, width)`` each -> ``(F, E, widest)``.
     """
     widest = max(weight.shape[2] for weight in filters)
     return torch.cat(
@@ -54,25 +56,26 @@ def filter_bank(filters: Sequence[Tensor]) -> Tensor:
 def character_windows(
     character_ids: Tensor, longest: int, embedding: Tensor, width: int
 ) -> Tensor:
-    """Return the windows of words that differ from each other.
+    """Return the distinct windows of each word, as a view.
 
-    Windows of nothing but padding are all alike, so each word needs one of them only.
+    All windows that contain only padding are equal, so the first of them is enough.
 
     Parameters
     ----------
     character_ids : Tensor
-        With ``width`` places of padding at least. *Shape:* ``(U, max_characters)``.
+        Each row ends with at least ``width`` padding ids.
+        *Shape:* ``(U, max_characters)``.
     longest : int
-        Marks of the longest word.
+        Length of the longest word, its begin and end marks included.
     embedding : Tensor
         *Shape:* ``(262, E)``.
     width : int
-        Characters of a window.
+        Characters per window.
 
     Returns
     -------
     Tensor
-        A view with the characters outside and their embedding inside.
+        Characters are the outer axis of a window, their embedding the inner one.
         *Shape:* ``(U, longest + 1, width * E)``.
     """
     characters = nn.functional.embedding(character_ids[:, : longest + width], embedding)
@@ -89,7 +92,8 @@ class CharacterCnn(nn.Module):
     ----------
     options : BiLmOptions
     has_projection : bool
-        Whether the features are projected (``CNN_proj`` is in the weight file).
+        Whether the features are projected, that is, whether the weight file contains
+        ``CNN_proj``.
     """
 
     def __init__(self, options: BiLmOptions, *, has_projection: bool = True) -> None:
@@ -116,12 +120,12 @@ class CharacterCnn(nn.Module):
         ]
 
     def forward(self, character_ids: Tensor) -> Tensor:
-        """Return the vectors of tokens.
+        """Return one vector per token.
 
         Parameters
         ----------
         character_ids : Tensor
-            *Shape:* ``(N, max_characters)``, int64; 0 stands for no token.
+            *Shape:* ``(N, max_characters)``, int64; 0 means no token.
 
         Returns
         -------
@@ -130,9 +134,9 @@ class CharacterCnn(nn.Module):
         """
         embedded = nn.functional.embedding(character_ids, self._char_embedding_weights)
         characters = embedded.transpose(1, 2)  # (N, E, max_characters)
-        # Padding characters take part in the maximum: their embedding is trained.
+        # Padding characters count in the maximum: their embedding is trained.
         pooled = [conv(characters).amax(dim=-1) for conv in self.convolutions]
-        # Both activations rise with their argument, so they may follow the maximum.
+        # Both activations are monotonic, so they can follow the maximum.
         activation = torch.relu if self.options.activation == "relu" else torch.tanh
         features: Tensor = self._highways(activation(torch.cat(pooled, dim=-1)))
         if self._projection is not None:

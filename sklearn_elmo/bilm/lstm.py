@@ -1,4 +1,7 @@
-"""LSTM layers with projection and clipping, in two directions that never meet.
+"""LSTM layers with projection and clipping, in two independent directions.
+
+This is the readable form. `sklearn_elmo.inference.lstm` computes the same outputs
+faster, and `sklearn_elmo.pretraining.lstm_autograd` has its own gradient.
 
 Attribute names are AllenNLP's parameter names, so that state dicts can be exchanged.
 """
@@ -26,8 +29,9 @@ class LstmLayer(nn.Module):
         c = clip(sigmoid(f) * c + sigmoid(i) * tanh(g), cell_clip)
         h = clip(W_p (sigmoid(o) * tanh(c)), proj_clip)
 
-    The forget gate's constant 1 is part of the bias. Without a projection (models of
-    bilm-tf whose cell is as wide as their output) W_p is left out, and so is its clip.
+    The constant 1 of the forget gate is part of the bias. Models of bilm-tf whose cell
+    is as wide as their output have no projection: h = sigmoid(o) * tanh(c), not
+    clipped.
     """
 
     def __init__(self, options: BiLmOptions, *, has_projection: bool = True) -> None:
@@ -42,7 +46,7 @@ class LstmLayer(nn.Module):
         )
 
     def zero_state(self, n_rows: int) -> LstmState:
-        """Return a state of zeros for ``n_rows`` rows."""
+        """Return an all-zero state of ``n_rows`` rows."""
         weight = self.state_linearity.weight
         return (
             weight.new_zeros(n_rows, weight.shape[1]),
@@ -50,7 +54,7 @@ class LstmLayer(nn.Module):
         )
 
     def project_inputs(self, inputs: Tensor) -> Tensor:
-        """Return W_x x + b for any number of steps at once.
+        """Return W_x x + b for all steps at once.
 
         *Shape:* ``(..., P)`` -> ``(..., 4C)``.
         """
@@ -92,9 +96,9 @@ class LstmLayer(nn.Module):
         state : LstmState
             State before the first step.
         active_rows : list of int, optional
-            How many rows, from the first, still have a token at each step; falling.
-            Rows that have ended keep their state and put out zeros. By default all
-            rows take all steps.
+            Number of leading rows that still have a token at each step; never
+            increases. Rows that have ended keep their state and output zeros. By
+            default all rows take all steps.
 
         Returns
         -------
@@ -132,7 +136,8 @@ class BiLstm(nn.Module):
     ----------
     options : BiLmOptions
     has_projection : bool
-        Whether the cells are projected (``W_P_0`` is in the weight file).
+        Whether the cells are projected, that is, whether the weight file contains
+        ``W_P_0``.
     """
 
     def __init__(self, options: BiLmOptions, *, has_projection: bool = True) -> None:
@@ -162,20 +167,19 @@ class BiLstm(nn.Module):
         Parameters
         ----------
         inputs : Tensor
-            *Shape:* ``(T, B, P)``, in the order in which the direction reads: reversed
-            text for ``"backward"``.
+            *Shape:* ``(T, B, P)``, in reading order: reversed for ``"backward"``.
         direction : {"forward", "backward"}
         states : list of LstmState, optional
-            State before the first step, one a layer; zeros by default.
+            State of each layer before the first step; zeros by default.
         active_rows : list of int, optional
             As in `LstmLayer.forward`.
 
         Returns
         -------
         outputs : list of Tensor
-            One a layer, skip connection included. *Shape:* ``(T, B, P)``.
+            One per layer, skip connection included. *Shape:* ``(T, B, P)``.
         states : list of LstmState
-            State after the last step, one a layer. h is without the skip connection.
+            State of each layer after the last step. h excludes the skip connection.
         """
         outputs: list[Tensor] = []
         new_states: list[LstmState] = []
@@ -203,15 +207,15 @@ class BiLstm(nn.Module):
             *Shape:* ``(B, T, P)``.
         lengths : Tensor
             *Shape:* ``(B,)``, int64, from 0 to T. The backward direction reverses each
-            row within its own length.
+            row within its length.
         state : tuple of Tensor, optional
             State before the first step: h ``(L, B, 2P)`` and c ``(L, B, 2C)``, the
-            forward half first. Zeros by default.
+            forward direction first. Zeros by default.
 
         Returns
         -------
         layers : list of Tensor
-            One a layer; padded positions are 0. *Shape:* ``(B, T, 2P)``.
+            One per layer; padded positions are 0. *Shape:* ``(B, T, 2P)``.
         state : tuple of Tensor
             State after each row's last step; rows of length 0 keep theirs.
         """
@@ -228,35 +232,33 @@ class BiLstm(nn.Module):
         sorted_inputs = inputs[order]
         rows = torch.arange(len(order), device=inputs.device)[:, None]
 
-        halves: list[list[Tensor]] = []
-        half_states: list[list[LstmState]] = []
-        for half, direction in enumerate(DIRECTIONS):
-            read = sorted_inputs
+        outputs: list[list[Tensor]] = []  # by direction, then by layer
+        states: list[list[LstmState]] = []
+        for index, direction in enumerate(DIRECTIONS):
+            in_reading_order = sorted_inputs
             if direction == "backward":
-                read = sorted_inputs[rows, reversed_positions]
-            outputs, states = self.run_direction(
-                read.transpose(0, 1),
+                in_reading_order = sorted_inputs[rows, reversed_positions]
+            steps_first, new_states = self.run_direction(
+                in_reading_order.transpose(0, 1),
                 direction,
-                None if state is None else _half_states(state, half, order),
+                None if state is None else _states_of(index, state, order),
                 active_rows,
             )
-            batch_first = [output.transpose(0, 1) for output in outputs]
+            rows_first = [output.transpose(0, 1) for output in steps_first]
             if direction == "backward":
-                batch_first = [
-                    output[rows, reversed_positions] for output in batch_first
-                ]
-            halves.append(batch_first)
-            half_states.append(states)
+                rows_first = [output[rows, reversed_positions] for output in rows_first]
+            outputs.append(rows_first)
+            states.append(new_states)
 
         restore = torch.argsort(order)
         layers = [
-            torch.cat(pair, dim=-1)[restore] for pair in zip(*halves, strict=True)
+            torch.cat(pair, dim=-1)[restore] for pair in zip(*outputs, strict=True)
         ]
         h, c = (
             torch.stack(
                 [
                     torch.cat([forward[part], backward[part]], dim=-1)[restore]
-                    for forward, backward in zip(*half_states, strict=True)
+                    for forward, backward in zip(*states, strict=True)
                 ]
             )
             for part in (0, 1)
@@ -264,7 +266,7 @@ class BiLstm(nn.Module):
         return layers, (h, c)
 
 
-def _half_states(state: LstmState, half: int, order: Tensor) -> list[LstmState]:
-    """Cut one direction's states, one a layer, out of the joined ones."""
-    h, c = (part.chunk(2, dim=-1)[half][:, order] for part in state)
+def _states_of(direction: int, state: LstmState, order: Tensor) -> list[LstmState]:
+    """Return the states of one direction, one per layer, with reordered rows."""
+    h, c = (part.chunk(2, dim=-1)[direction][:, order] for part in state)
     return list(zip(h.unbind(0), c.unbind(0), strict=True))

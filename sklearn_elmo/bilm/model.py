@@ -1,4 +1,9 @@
-"""The bidirectional language model: token vectors and the layers above them."""
+"""The bidirectional language model: token vectors and the layers above them.
+
+This is the readable form, with gradients, that the fast ones are tested against.
+`sklearn_elmo.inference.encoder.Encoder` reads many texts at a time, and
+`sklearn_elmo.pretraining.network.LanguageModel` takes training steps.
+"""
 
 from dataclasses import dataclass
 from typing import Self
@@ -25,16 +30,16 @@ FloatArray = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class BiLmOutput:
-    """What a biLM says of a batch of sentences.
+    """Outputs of a biLM for a batch of sentences.
 
     Attributes
     ----------
     layers : list of Tensor
-        The token vector twice side by side, then each biLSTM layer; L + 1 tensors.
-        Padded positions are 0. *Shape:* ``(B, T + 2, 2P)``, ``<S>`` and ``</S>``
-        included.
+        L + 1 tensors: the token vector, concatenated with itself, then each biLSTM
+        layer. ``<S>`` and ``</S>`` are included; padded positions are 0.
+        *Shape:* ``(B, T + 2, 2P)``.
     mask : Tensor
-        True where there is a token, ``<S>`` or ``</S>``. *Shape:* ``(B, T + 2)``, bool.
+        True at a token, ``<S>`` or ``</S>``. *Shape:* ``(B, T + 2)``, bool.
     state : tuple of Tensor
         h ``(L, B, 2P)`` and c ``(L, B, 2C)`` after each row's last step.
     """
@@ -51,10 +56,10 @@ class BiLm(nn.Module):
     ----------
     options : BiLmOptions
     has_output_projection : bool
-        False for models of bilm-tf whose cells are not projected (no ``W_P_0``).
+        False for models of bilm-tf without ``W_P_0``: their cells are not projected.
     has_token_projection : bool
-        False for models of bilm-tf whose convolutions are as wide as their output (no
-        ``CNN_proj``).
+        False for models of bilm-tf without ``CNN_proj``: their convolutions are as wide
+        as their output.
     """
 
     def __init__(
@@ -79,7 +84,8 @@ class BiLm(nn.Module):
         ----------
         options : BiLmOptions
         arrays : dict of str to ndarray
-            As `sklearn_elmo.bilm.weights.read_model` returns them, checked.
+            The checked arrays of `sklearn_elmo.bilm.weights.read_model`. They are
+            copied.
         """
         layout = WeightLayout.of(options, arrays)
         model = cls(
@@ -95,7 +101,7 @@ class BiLm(nn.Module):
         return model
 
     def to_arrays(self) -> dict[str, FloatArray]:
-        """Return the weights as the data sets of a weight file, float32."""
+        """Return the weights as the float32 data sets of a weight file."""
         parameters = {
             name: tensor.detach().to("cpu", torch.float32).numpy()
             for name, tensor in self.state_dict().items()
@@ -112,10 +118,10 @@ class BiLm(nn.Module):
         Parameters
         ----------
         character_ids : Tensor
-            *Shape:* ``(B, T, max_characters)``, int64; tokens of 0 are padding and
-            stand after a row's tokens. ``<S>`` and ``</S>`` are added here.
+            *Shape:* ``(B, T, max_characters)``, int64. Ids of 0 are padding, at the end
+            of a row only. ``<S>`` and ``</S>`` are added here.
         state : tuple of Tensor, optional
-            State to begin with, as in `BiLmOutput`; zeros by default.
+            Initial state, as in `BiLmOutput`; zeros by default.
         """
         ids, mask = self.add_boundaries(character_ids)
         vectors = self._token_embedder(ids.flatten(0, 1)).unflatten(0, ids.shape[:2])
@@ -124,7 +130,7 @@ class BiLm(nn.Module):
     def contextualize(
         self, vectors: Tensor, mask: Tensor, state: LstmState | None = None
     ) -> BiLmOutput:
-        """Run token vectors, boundaries included, through the biLSTM layers.
+        """Run token vectors, those of the boundaries included, through the layers.
 
         Parameters
         ----------
@@ -139,7 +145,7 @@ class BiLm(nn.Module):
         return BiLmOutput([token_layer, *layers], mask, state)
 
     def add_boundaries(self, character_ids: Tensor) -> tuple[Tensor, Tensor]:
-        """Put ``<S>`` before and ``</S>`` after each row's tokens.
+        """Add ``<S>`` before and ``</S>`` after the tokens of each row.
 
         *Shape:* ``(B, T, max_characters)`` -> ``(B, T + 2, max_characters)``, and the
         mask ``(B, T + 2)``.

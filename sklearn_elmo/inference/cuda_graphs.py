@@ -1,153 +1,114 @@
-"""Steps of a layer on a GPU, recorded once and replayed: CUDA graphs.
+"""CUDA graphs: LSTM steps on a GPU, captured once and replayed. Off by default.
 
-A step is a dozen small operations. Launching them one by one takes a GPU longer than
-computing them, unless the step has many rows or wide cells. A recording is launched as
-one, but for a fixed number of rows; so there is one for each power of two.
+Set the environment variable ``SKLEARN_ELMO_CUDA_GRAPHS=1`` to turn them on.
+
+A step consists of a dozen small operations. Unless it has many rows or wide cells, a
+GPU needs more time to launch them one by one than to compute them. A graph is launched
+at once, but has a fixed number of rows, so there is one for each power of two.
 """
 
 import contextlib
 import logging
+import os
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-__all__ = ["CudaGraphs", "Record", "RowState", "Stage", "StepRecorder"]
+from sklearn_elmo.inference.step_buffers import RowState, StepBuffers
+
+__all__ = ["Capture", "CudaGraphs", "StepGraphs", "are_requested"]
 
 logger = logging.getLogger(__name__)
 
-# Above this many operations a step computes for longer than it is launched. A guess
-# from data sheets: about 0.1 ms of float32 on current GPUs.
-_MOST_OPERATIONS = 4e9
-_LEAST_ROWS = 8
-_TOLERANCE = 1e-3  # rounding of bfloat16 included
+_VARIABLE = "SKLEARN_ELMO_CUDA_GRAPHS"
+# Steps with more operations take longer to compute than to launch. An estimate from
+# data sheets: about 0.1 ms of float32 on current GPUs.
+_MAX_OPERATIONS = 4e9
+_MIN_ROWS = 8
+_TOLERANCE = 1e-3  # covers the rounding of bfloat16
 
-Record = Callable[[Callable[[], object]], Callable[[], object]]
-"""A step -> what takes it again, over the same memory."""
-
-
-@dataclass
-class RowState:
-    """The state of a layer's rows; changed in place as the rows read on.
-
-    h is ``(B, P)``; ``doubled_cell`` is 2c, ``(B, C)``, see `PreparedLayer`.
-    """
-
-    h: Tensor
-    doubled_cell: Tensor
-
-    @property
-    def cell(self) -> Tensor:
-        """The cell c. *Shape:* ``(B, C)``."""
-        return self.doubled_cell / 2
-
-    def repeat(self, n_rows: int) -> "RowState":
-        """Return ``n_rows`` copies of the one row, with memory of their own."""
-        return RowState(self.h.repeat(n_rows, 1), self.doubled_cell.repeat(n_rows, 1))
-
-    def first(self, n_rows: int) -> "RowState":
-        """Return a view of the first rows."""
-        return RowState(self.h[:n_rows], self.doubled_cell[:n_rows])
-
-    def take_over(self, other: "RowState") -> None:
-        """Copy the rows of another state."""
-        self.h.copy_(other.h)
-        self.doubled_cell.copy_(other.doubled_cell)
+Capture = Callable[[Callable[[], object]], Callable[[], object]]
+"""Turns a step into a function that repeats it in the same memory."""
 
 
-@dataclass(eq=False)
-class Stage:
-    """Memory for steps of some rows, and what takes a step there.
-
-    Attributes
-    ----------
-    inputs : Tensor
-        To be filled before a step. *Shape:* ``(R, width)``.
-    state : RowState
-        Of R rows.
-    take_step : callable
-        Told how many rows, from the first, count.
-    """
-
-    inputs: Tensor
-    state: RowState
-    take_step: Callable[[int], object]
+def are_requested() -> bool:
+    """Return whether the environment variable asks for CUDA graphs."""
+    return os.environ.get(_VARIABLE) == "1"
 
 
-class StepRecorder:
-    """The recordings of one layer.
+class StepGraphs:
+    """The captured steps of one layer.
 
     Parameters
     ----------
     take_step : callable
-        Takes inputs ``(R, width)`` and a state of R rows, which it changes in place.
-    make_memory : callable
-        Number of rows -> such inputs and state, of zeros.
+        Receives inputs ``(R, width)`` and a state of R rows, which it updates in place.
+    make_buffers : callable
+        Returns such inputs and state, all zeros, for a number of rows.
     operations_per_row : float
         Multiplications and additions.
-    record : callable
+    capture : callable
     """
 
     def __init__(
         self,
         take_step: Callable[[Tensor, RowState], object],
-        make_memory: Callable[[int], tuple[Tensor, RowState]],
+        make_buffers: Callable[[int], tuple[Tensor, RowState]],
         operations_per_row: float,
-        record: Record,
+        capture: Capture,
     ) -> None:
-        self._take_step, self._make_memory = take_step, make_memory
-        self._record = record
-        self._most_rows = int(_MOST_OPERATIONS / operations_per_row)
-        self._stages: dict[tuple[int, str], Stage | None] = {}
-        # The stages' memory belongs to one reader at a time.
+        self._take_step, self._make_buffers = take_step, make_buffers
+        self._capture = capture
+        self._max_rows = int(_MAX_OPERATIONS / operations_per_row)
+        self._buffers: dict[int, StepBuffers | None] = {}
+        # One reader at a time may use the buffers.
         self._lock = threading.Lock()
-        self._last_turn: torch.cuda.Event | None = None
+        self._last_use: torch.cuda.Event | None = None
 
     @contextlib.contextmanager
-    def turn(self, device: torch.device) -> Iterator[None]:
-        """Keep other threads from the stages, and their work on a GPU behind ours."""
+    def exclusive(self, device: torch.device) -> Iterator[None]:
+        """Reserve the buffers for the calling thread and its work on the GPU."""
         with self._lock:
-            if self._last_turn is not None:
-                self._last_turn.wait()
+            if self._last_use is not None:
+                self._last_use.wait()
             yield
             if device.type == "cuda":
-                self._last_turn = torch.cuda.current_stream(device).record_event()
+                self._last_use = torch.cuda.current_stream(device).record_event()
 
-    def stage(self, n_rows: int) -> Stage | None:
-        """Return the recording for a number of rows, or None if there is none."""
-        if n_rows > self._most_rows:
+    def buffers(self, n_rows: int) -> StepBuffers | None:
+        """Return the captured step for a number of rows, or None if there is none."""
+        if n_rows > self._max_rows:
             return None
-        n_rows = max(_LEAST_ROWS, 1 << (n_rows - 1).bit_length())
-        # Whether products are TF32 is recorded, too.
-        key = (n_rows, torch.get_float32_matmul_precision())
-        if key not in self._stages:
-            self._stages[key] = self._make_stage(n_rows)
-        return self._stages[key]
+        n_rows = max(_MIN_ROWS, 1 << (n_rows - 1).bit_length())
+        if n_rows not in self._buffers:
+            self._buffers[n_rows] = self._capture_step(n_rows)
+        return self._buffers[n_rows]
 
-    def _make_stage(self, n_rows: int) -> Stage | None:
-        inputs, state = self._make_memory(n_rows)
+    def _capture_step(self, n_rows: int) -> StepBuffers | None:
+        inputs, state = self._make_buffers(n_rows)
         try:
-            replay = self._record(lambda: self._take_step(inputs, state))
+            replay = self._capture(lambda: self._take_step(inputs, state))
         except RuntimeError as error:
-            logger.warning("steps of %d rows are not recorded: %s", n_rows, error)
+            logger.warning("cannot capture a step of %d rows: %s", n_rows, error)
             return None
-        if not self._is_right(inputs, state, replay):
-            logger.warning("a recorded step of %d rows was wrong", n_rows)
+        if not self._is_correct(inputs, state, replay):
+            logger.warning("the captured step of %d rows is wrong", n_rows)
             return None
-        return Stage(inputs, state, lambda _: replay())
+        return StepBuffers(inputs, state, lambda _: replay())
 
-    def _is_right(
+    def _is_correct(
         self, inputs: Tensor, state: RowState, replay: Callable[[], object]
     ) -> bool:
-        """Compare a replay with a step that is not recorded."""
-        expected_inputs, expected = self._make_memory(len(inputs))
-        generator = torch.Generator(inputs.device).manual_seed(0)  # not the user's
+        """Compare a replay with an ordinary step."""
+        expected_inputs, expected = self._make_buffers(len(inputs))
+        # A generator of its own leaves the user's random numbers alone.
+        generator = torch.Generator(inputs.device).manual_seed(0)
         for tensor in (expected_inputs, expected.h, expected.doubled_cell):
             tensor.uniform_(-1.0, 1.0, generator=generator)
         inputs.copy_(expected_inputs)
-        state.take_over(expected)
+        state.copy_(expected)
         replay()
         self._take_step(expected_inputs, expected)
         return all(
@@ -160,30 +121,30 @@ class StepRecorder:
 
 
 class CudaGraphs:
-    """Records steps as CUDA graphs.
+    """Captures steps as CUDA graphs.
 
     Parameters
     ----------
     device : torch.device
     """
 
-    # One graph is captured at a time, also on other devices.
+    # Only one graph can be captured at a time, even on different devices.
     _lock = threading.Lock()
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
 
     def __call__(self, take_step: Callable[[], object]) -> Callable[[], object]:
-        """Capture a graph, after some steps that warm up what it calls."""
+        """Capture a graph, after a few steps that warm up the libraries."""
         with self._lock, torch.cuda.device(self._device):
-            beside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-            beside.wait_stream(torch.cuda.current_stream())
-            with torch.cuda.stream(beside):
+            side_stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+            side_stream.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(side_stream):
                 for _ in range(3):
                     take_step()
-            torch.cuda.current_stream().wait_stream(beside)
+            torch.cuda.current_stream().wait_stream(side_stream)
             graph = torch.cuda.CUDAGraph()
-            # Else whatever another thread does with a GPU breaks the capture.
+            # With the default mode, other threads that use a GPU break the capture.
             with torch.cuda.graph(graph, capture_error_mode="thread_local"):
                 take_step()
         return graph.replay

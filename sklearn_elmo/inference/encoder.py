@@ -1,20 +1,20 @@
-"""The biLM's numbers for many texts at once, fast and in bounded memory.
+"""Read many texts at once with a biLM, fast and in bounded memory.
 
-`BiLm` computes the same with gradients. Here
+The numbers are those of `sklearn_elmo.bilm.model.BiLm`. The differences are:
 
-* a token's vector is computed once and kept for the texts to come;
-* texts stand side by side, longest first, and rows leave as their texts end, so that
+* the vector of a token is computed once and kept for later texts;
+* texts are sorted by length, longest first, and leave the batch when they end, so that
   no padding is computed;
-* steps are taken in windows of a bounded number of tokens, so that a text of any length
-  fits; whoever reads a window reduces or copies it before the next one comes;
-* the steps over ``<S>`` and ``</S>``, which are the same in every text, are taken once.
+* steps are taken in windows with a bounded number of tokens, so that texts of any
+  length fit; the caller reduces or copies a window before it asks for the next;
+* the steps over ``<S>`` and ``</S>``, the same in every text, are taken once.
 """
 
 import functools
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -22,23 +22,22 @@ from torch import Tensor
 from sklearn_elmo.bilm.characters import BEGIN_SENTENCE, END_SENTENCE
 from sklearn_elmo.bilm.lstm import DIRECTIONS, Direction
 from sklearn_elmo.bilm.model import BiLm
-from sklearn_elmo.bilm.options import BiLmOptions
-from sklearn_elmo.inference.cuda_graphs import CudaGraphs, RowState
-from sklearn_elmo.inference.linear import Precision
-from sklearn_elmo.inference.lstm import PreparedLayer
-from sklearn_elmo.inference.token_cache import TokenVectors
-from sklearn_elmo.inference.weights import PreparedWeights
-from sklearn_elmo.parallel import run_side_by_side
+from sklearn_elmo.inference import cuda_graphs
+from sklearn_elmo.inference.lstm import FastLstmLayer
+from sklearn_elmo.inference.numerics import pinned_numerics
+from sklearn_elmo.inference.precision import Precision
+from sklearn_elmo.inference.step_buffers import RowState
+from sklearn_elmo.inference.token_cache import TokenCache, TokenKey
+from sklearn_elmo.parallel import row_blocks, run_side_by_side
 
 __all__ = ["Encoder", "StartState", "Window"]
 
 StartState = Literal["zero", "warm"]
 
-_TOKENS_PER_PART = 512
+_TOKENS_PER_TASK = 512
 
-# What the model has "read" before every text under state="warm". Made up for this
-# purpose: plain sentences of several kinds, so that the state is that of a model in
-# the midst of ordinary text.
+# What the model reads before every text with state="warm". Plain sentences of several
+# kinds, written for this purpose, bring it into the state of ordinary running text.
 _WARM_UP_PASSAGE = (
     "The committee met on Tuesday to discuss the plan for the new library .",
     '" I have never seen anything like it , " she said , and closed the door .',
@@ -50,17 +49,16 @@ _WARM_UP_PASSAGE = (
 
 @dataclass(frozen=True)
 class Window:
-    """Some steps of one direction over a batch of texts.
+    """Consecutive steps of one direction over a batch of texts.
 
     Attributes
     ----------
     first_step : int
-        Steps are counted in the order in which the direction reads.
+        Steps are counted in reading order.
     active_rows : list of int
-        How many texts, from the first, have a token at each step; falling.
+        Number of leading texts that have a token at each step; never increases.
     layers : dict of int to Tensor
-        The packed rows of each layer: those of the first step, then those of the
-        next. *Shape:* ``(sum(active_rows), P)``.
+        The rows of each layer, step after step. *Shape:* ``(sum(active_rows), P)``.
     """
 
     first_step: int
@@ -69,76 +67,47 @@ class Window:
 
     @property
     def n_tokens(self) -> int:
-        """Rows of each layer."""
+        """Number of rows per layer."""
         return sum(self.active_rows)
 
 
 class Encoder:
-    """A biLM made ready to read texts.
+    """Reads texts with a biLM, on the device of the model.
 
-    An encoder is not changed by reading, apart from the token vectors that it keeps,
-    and may be used by several threads at once.
+    Reading changes nothing but the cache of token vectors, and several threads may read
+    at once.
 
     Parameters
     ----------
-    weights : PreparedWeights
-        From `weights_of`, on the device where the encoder shall run.
-    options : BiLmOptions
-    records_steps : bool, default=False
-        Whether a GPU records steps, which pays from the second batch on.
+    model : BiLm
+        Parts of its memory may be shared: after changes to the weights, make a new
+        encoder.
+    precision : {"float32", "bfloat16", "int8"}
+        Of the products of the LSTM. Token vectors, states, gates and sums are float32.
     """
 
-    def __init__(
-        self,
-        weights: PreparedWeights,
-        options: BiLmOptions,
-        *,
-        records_steps: bool = False,
-    ) -> None:
-        self.options = options
-        with torch.inference_mode():
-            self._token_vectors = TokenVectors(weights.part("tokens"), options)
-            self.device = self._token_vectors.device
-            on_gpu = self.device.type == "cuda"
-            record = CudaGraphs(self.device) if on_gpu and records_steps else None
-            self._cells = {
+    def __init__(self, model: BiLm, precision: Precision = "float32") -> None:
+        self.options = model.options
+        self.device = next(model.parameters()).device
+        capture = (
+            cuda_graphs.CudaGraphs(self.device)
+            if self.device.type == "cuda" and cuda_graphs.are_requested()
+            else None
+        )
+        with pinned_numerics(self.device):
+            self._token_cache = TokenCache(model._token_embedder)
+            self._layers = {
                 direction: [
-                    PreparedLayer(
-                        weights.part(f"{direction}_{number}"), options, record
+                    # Above the first layer no two inputs are equal.
+                    FastLstmLayer(
+                        layer, precision, reads_types=index == 0, capture=capture
                     )
-                    for number in range(options.n_layers)
+                    for index, layer in enumerate(model._elmo_lstm.layers(direction))
                 ]
                 for direction in DIRECTIONS
             }
         self._start_lock = threading.Lock()
         self._starts: dict[tuple[Direction, StartState, int], list[RowState]] = {}
-
-    @classmethod
-    def of_model(cls, model: BiLm, precision: Precision = "float32") -> Self:
-        """Make a model ready, on its device; parameters as in `weights_of`."""
-        return cls(cls.weights_of(model, precision), model.options)
-
-    @staticmethod
-    def weights_of(model: BiLm, precision: Precision) -> PreparedWeights:
-        """Return what an encoder needs of a model, with which it may share memory.
-
-        Parameters
-        ----------
-        model : BiLm
-        precision : {"float32", "bfloat16", "int8"}
-            Of the LSTM's products. State, gates and sums are float32.
-        """
-        weights = PreparedWeights()
-        with torch.inference_mode():
-            weights.include("tokens", TokenVectors.weights_of(model._token_embedder))
-            for direction in DIRECTIONS:
-                for number, layer in enumerate(model._elmo_lstm.layers(direction)):
-                    # Above the first layer no two inputs are alike.
-                    of_layer = PreparedLayer.weights_of(
-                        layer, precision, reads_types=number == 0
-                    )
-                    weights.include(f"{direction}_{number}", of_layer)
-        return weights
 
     def windows(
         self,
@@ -149,20 +118,20 @@ class Encoder:
         state: StartState,
         window_tokens: int,
     ) -> Iterator[Window]:
-        """Read texts from their start state in one direction.
+        """Read texts in one direction.
 
         Parameters
         ----------
         texts : sequence of token lists
             Longest first, none of them empty.
         direction : {"forward", "backward"}
-            Layer 0, which is the same in both, comes with ``"forward"`` only.
+            Layer 0 is the same in both directions and comes with ``"forward"`` only.
         n_layers : int
-            How many LSTM layers to run, from 0 to L.
+            Number of LSTM layers to run, from 0 to L.
         state : {"zero", "warm"}
             State before ``<S>`` (forward) or ``</S>`` (backward).
         window_tokens : int
-            Most tokens in a window, but every window has at least one step.
+            Maximum number of tokens per window, but at least one step is taken.
 
         Yields
         ------
@@ -176,35 +145,34 @@ class Encoder:
         states = [start.repeat(len(texts)) for start in starts]
         yield from self._read(texts, direction, states, window_tokens)
 
-    def read_tokens(self, texts: Iterable[Iterable[str]]) -> None:
-        """Compute the vectors of all tokens of some texts, on all cores.
+    def cache_tokens(self, texts: Iterable[Iterable[str]]) -> None:
+        """Compute the vectors of the tokens of some texts, on all cores.
 
-        They are kept as far as there is room; what is missing later is computed then.
+        If there are too many tokens to keep, they are computed later, when needed.
         """
         tokens = list(dict.fromkeys(token for text in texts for token in text))
-        missing = self._token_vectors.missing(tokens)
-        parts = [
-            missing[start : start + _TOKENS_PER_PART]
-            for start in range(0, len(missing), _TOKENS_PER_PART)
+        missing = self._token_cache.missing(tokens)
+        tasks = [
+            functools.partial(self._add_to_cache, missing[block])
+            for block in row_blocks(len(missing), _TOKENS_PER_TASK)
         ]
-        tasks = [functools.partial(self._read_part, part) for part in parts]
         for _ in run_side_by_side(tasks, self.device.type):
             pass
 
-    def _read_part(self, tokens: list[str]) -> None:
-        with torch.inference_mode():
-            self._token_vectors(tokens)
+    def _add_to_cache(self, keys: list[TokenKey]) -> None:
+        with pinned_numerics(self.device):
+            self._token_cache.add(keys)
 
     def warm_state(self) -> tuple[Tensor, Tensor]:
-        """Return the state before every text under ``state="warm"``.
+        """Return the state before every text with ``state="warm"``.
 
-        It is the state after a fixed passage of a few plain sentences, read from a
-        zero state, and so depends on the model alone.
+        This is the state after a fixed passage of a few plain sentences, read from the
+        zero state, so it depends on the model alone.
 
         Returns
         -------
         h : Tensor
-            *Shape:* ``(L, 2P)``, forward half first.
+            *Shape:* ``(L, 2P)``, the forward direction first.
         c : Tensor
             *Shape:* ``(L, 2C)``.
         """
@@ -220,7 +188,7 @@ class Encoder:
     def _start_states(
         self, direction: Direction, state: StartState, n_layers: int
     ) -> list[RowState]:
-        """Return the state before a text's first word, one a layer, for one row."""
+        """Return the state of each layer before the first token, for one row."""
         with self._start_lock:
             key = (direction, state, n_layers)
             if key not in self._starts:
@@ -235,7 +203,7 @@ class Encoder:
             return self._starts[key]
 
     def _zero_states(self, direction: Direction) -> list[RowState]:
-        return [layer.zero_state(1) for layer in self._cells[direction]]
+        return [layer.zero_state(1) for layer in self._layers[direction]]
 
     def _warm_states(self, direction: Direction) -> list[RowState]:
         first, last = _boundaries(direction)
@@ -262,11 +230,10 @@ class Encoder:
         states: list[RowState],
         window_tokens: int,
     ) -> Iterator[Window]:
-        """Read texts that are in reading order; leave the last states in ``states``."""
+        """Read texts that are in reading order, and update ``states``."""
         for first_step, active_rows in _plan_windows(texts, window_tokens):
-            # Entered anew for each window: a generator that was left half-way must
-            # not leave the mode switched on for others.
-            with torch.inference_mode():
+            # Entered for each window, since a caller may abandon this generator.
+            with pinned_numerics(self.device):
                 layers = self._read_window(
                     texts, direction, states, first_step, active_rows
                 )
@@ -286,19 +253,19 @@ class Encoder:
             for row in range(n_active)
         ]
         types: dict[str, int] = {}
-        indexes = torch.tensor(
+        type_indices = torch.tensor(
             [types.setdefault(token, len(types)) for token in tokens],
             device=self.device,
         )
-        type_vectors = self._token_vectors(list(types))  # (n_types, P)
+        type_vectors = self._token_cache(list(types))  # (n_types, P)
         layers = {}
         if direction == "forward":
-            layers[0] = type_vectors[indexes]
+            layers[0] = type_vectors[type_indices]
         current = type_vectors
         for number, (layer, state) in enumerate(
-            zip(self._cells[direction], states, strict=False), start=1
+            zip(self._layers[direction], states, strict=False), start=1
         ):
-            outputs = layer.run(current, indexes, state, active_rows)
+            outputs = layer.run(current, type_indices, state, active_rows)
             if number > 1 and self.options.use_skip_connections:
                 outputs += current
             layers[number] = current = outputs
@@ -306,7 +273,7 @@ class Encoder:
 
 
 def _boundaries(direction: Direction) -> tuple[str, str]:
-    """Return the marks that a direction reads before and after a sentence."""
+    """Return the marks before and after a sentence, in reading order."""
     if direction == "forward":
         return BEGIN_SENTENCE, END_SENTENCE
     return END_SENTENCE, BEGIN_SENTENCE
@@ -315,7 +282,7 @@ def _boundaries(direction: Direction) -> tuple[str, str]:
 def _plan_windows(
     texts: Sequence[Sequence[str]], window_tokens: int
 ) -> Iterator[tuple[int, list[int]]]:
-    """Yield the first step of each window, and how many texts each step has."""
+    """Yield the first step and the active rows of each window."""
     n_active = len(texts)
     first_step, active_rows, n_tokens = 0, list[int](), 0
     n_steps = len(texts[0]) if texts else 0

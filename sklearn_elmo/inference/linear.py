@@ -1,11 +1,10 @@
-"""Matrix products with prepared weights, in float32 or with reduced precision.
+"""Linear layers with a fixed weight, in float32 or with reduced precision.
 
-On CPUs two libraries inside PyTorch offer the same float32 product: MKL, which
-``torch.nn.functional.linear`` calls and which is slow on processors that are not
-Intel's, and oneDNN, whose weights have to be packed first. Which one is faster is
-measured once a process, unless the weights come from a file. oneDNN's operators are
-private to PyTorch: they are tried against plain arithmetic before use, and everything
-works without them.
+On CPUs, PyTorch has two implementations of the float32 product: MKL's, which
+``torch.nn.functional.linear`` calls and which is slow on processors that are not made
+by Intel, and oneDNN's, which needs the weight in a packed layout. Both are timed once
+per process, and the faster one is used. The operators of oneDNN are private to PyTorch:
+they are compared with plain arithmetic before use, and everything works without them.
 """
 
 import functools
@@ -13,141 +12,111 @@ import logging
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import ClassVar, Literal, NamedTuple
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-__all__ = [
-    "PRECISIONS",
-    "Activation",
-    "Precision",
-    "PreparedWeight",
-    "Product",
-    "prepare_weight",
-]
+from sklearn_elmo.inference.precision import Precision
+
+__all__ = ["Activation", "Linear", "make_linear"]
 
 logger = logging.getLogger(__name__)
 
-Precision = Literal["float32", "bfloat16", "int8"]
-PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16", "int8")
 Activation = Literal["none", "sigmoid"]
 
-_ROWS_TO_PACK_FOR = 64  # packing hardly depends on it, unless it is 1
-_TRIAL_SHAPE = (128, 256, 1024)  # rows, inputs, outputs: a millisecond
+_ROWS_TO_PACK_FOR = 64  # the layout hardly depends on it, unless it is 1
+_TRIAL_SHAPE = (128, 256, 1024)  # rows, inputs, outputs: takes a millisecond
 _N_TRIALS = 9
 
 
-class PreparedWeight(NamedTuple):
-    """A weight in the form that one kind of product takes.
-
-    Parameters
-    ----------
-    form : str
-        Which kind.
-    tensors : tuple of Tensor
-        The weight, plain or packed by oneDNN, and what else the form needs.
-    """
-
-    form: str
-    tensors: tuple[Tensor, ...]
-
-    def product(
-        self, bias: Tensor | None, activation: Activation = "none"
-    ) -> "Product":
-        """Return a function for ``activation(x @ weight.T + bias)``.
-
-        Parameters
-        ----------
-        bias : Tensor or None
-            *Shape:* ``(n_out,)``, float32. It is added in float32 whatever the form.
-        activation : {"none", "sigmoid"}
-            In float32.
-        """
-        return _KINDS[self.form](*self.tensors, bias=bias, activation=activation)
-
-
-def prepare_weight(weight: Tensor, precision: Precision) -> PreparedWeight:
-    """Put a weight in the form that is fastest here.
+class Linear(ABC):
+    """A function ``activation(x @ weight.T + bias + addend)``.
 
     Parameters
     ----------
     weight : Tensor
         *Shape:* ``(n_out, n_in)``, float32.
-    precision : {"float32", "bfloat16", "int8"}
-        How the factors are rounded. ``"bfloat16"`` rounds both. ``"int8"`` rounds each
-        row of the weight and each row of the input to 8 bits with a scale of its own.
-        Sums are float32 or wider; a result of ``"bfloat16"`` may be rounded once more
-        before the bias comes to it.
+    bias : Tensor or None
+        *Shape:* ``(n_out,)``, float32. Added in float32 in every precision.
+    activation : {"none", "sigmoid"}
+        Applied in float32.
     """
-    weight = weight.detach()
-    kind = _fastest_kind(precision, weight.device.type)
-    return PreparedWeight(kind.form, kind.prepare(weight))
-
-
-def _fastest_kind(precision: Precision, device: str) -> type["Product"]:
-    if precision == "int8":
-        return _Int8Product
-    if precision == "bfloat16":
-        return _fastest_bfloat16_product() if device == "cpu" else _Bfloat16Product
-    if device == "cpu" and _packing_is_faster():
-        return _PackedProduct
-    return _PlainProduct
-
-
-class Product(ABC):
-    """A way to multiply ``(N, n_in)`` float32 into ``(N, n_out)`` float32."""
-
-    form: ClassVar[str]
 
     def __init__(
-        self,
-        weight: Tensor,
-        *_: Tensor,
-        bias: Tensor | None,
-        activation: Activation,
+        self, weight: Tensor, bias: Tensor | None, activation: Activation = "none"
     ) -> None:
-        self._weight = weight
-        self._bias, self._activation = bias, activation
+        self._weight = self._prepare(weight.detach())
+        self._bias = None if bias is None else bias.detach()
+        self._activation = activation
 
-    @staticmethod
     @abstractmethod
-    def prepare(weight: Tensor) -> tuple[Tensor, ...]:
-        """Return what ``__init__`` takes for a weight ``(n_out, n_in)``."""
+    def _prepare(self, weight: Tensor) -> Tensor:
+        """Return the weight in the layout and the type of the product."""
 
     @abstractmethod
     def __call__(self, inputs: Tensor, addend: Tensor | None = None) -> Tensor:
-        """Return the product, a tensor of its own.
+        """Return a new tensor.
 
         Parameters
         ----------
         inputs : Tensor
-            *Shape:* ``(N, n_in)``.
+            *Shape:* ``(N, n_in)``, float32.
         addend : Tensor, optional
-            Added before the activation. *Shape:* ``(N, n_out)``.
+            Added before the activation. *Shape:* ``(N, n_out)``, float32.
+
+        Returns
+        -------
+        Tensor
+            *Shape:* ``(N, n_out)``, float32.
         """
 
+    def _finish(self, product: Tensor, *terms: Tensor | None) -> Tensor:
+        """Add terms and apply the activation, in place."""
+        for term in terms:
+            if term is not None:
+                product.add_(term)
+        return product.sigmoid_() if self._activation == "sigmoid" else product
 
-class _PlainProduct(Product):
-    form = "plain"
 
-    @staticmethod
-    def prepare(weight: Tensor) -> tuple[Tensor, ...]:
-        return (weight.contiguous(),)
+def make_linear(
+    weight: Tensor,
+    bias: Tensor | None,
+    precision: Precision,
+    activation: Activation = "none",
+) -> Linear:
+    """Return the fastest linear layer of a precision on the device of the weight.
+
+    Parameters
+    ----------
+    weight, bias, activation
+        As for `Linear`.
+    precision : {"float32", "bfloat16", "int8"}
+        How inputs and weight are rounded. ``"bfloat16"`` rounds both to that type;
+        ``"int8"`` rounds each row of both to 8 bits with a scale of its own. Sums are
+        float32 or wider. With ``"bfloat16"`` the product may be rounded again before
+        the bias is added.
+    """
+    kind = _KINDS[precision](weight.device.type)
+    return kind(weight, bias, activation)
+
+
+class _PlainLinear(Linear):
+    """``torch.nn.functional.linear``."""
+
+    def _prepare(self, weight: Tensor) -> Tensor:
+        return weight.contiguous()
 
     def __call__(self, inputs: Tensor, addend: Tensor | None = None) -> Tensor:
         product = torch.nn.functional.linear(inputs, self._weight, self._bias)
-        return _finish(product, (addend,), self._activation)
+        return self._finish(product, addend)
 
 
-class _PackedProduct(Product):
-    """The product of oneDNN, which adds or takes the sigmoid on the way."""
+class _PackedLinear(Linear):
+    """oneDNN's product, which also adds a term or applies the sigmoid."""
 
-    form = "packed"
-
-    @staticmethod
-    def prepare(weight: Tensor) -> tuple[Tensor, ...]:
-        return (_pack(weight),)
+    def _prepare(self, weight: Tensor) -> Tensor:
+        return _pack(weight)
 
     def __call__(self, inputs: Tensor, addend: Tensor | None = None) -> Tensor:
         if addend is None:
@@ -155,89 +124,70 @@ class _PackedProduct(Product):
         product: Tensor = torch.ops.mkldnn._linear_pointwise.binary(
             inputs, addend, self._weight, self._bias, "add"
         )
-        return _finish(product, (), self._activation)
+        return self._finish(product)
 
 
-class _Bfloat16Product(Product):
-    form = "bfloat16"
+class _Bfloat16Linear(Linear):
+    """A product of bfloat16 numbers."""
 
-    @staticmethod
-    def prepare(weight: Tensor) -> tuple[Tensor, ...]:
-        return (weight.to(torch.bfloat16).contiguous(),)
+    def _prepare(self, weight: Tensor) -> Tensor:
+        return weight.to(torch.bfloat16).contiguous()
 
     def __call__(self, inputs: Tensor, addend: Tensor | None = None) -> Tensor:
         product = self._multiply(inputs.to(torch.bfloat16))
-        return _finish(product, (self._bias, addend), self._activation)
+        return self._finish(product, self._bias, addend)
 
     def _multiply(self, inputs: Tensor) -> Tensor:
         return torch.nn.functional.linear(inputs, self._weight).float()
 
 
-class _PackedBfloat16Product(_Bfloat16Product):
-    form = "packed bfloat16"
+class _PackedBfloat16Linear(_Bfloat16Linear):
+    """oneDNN's product of bfloat16 numbers."""
 
-    @staticmethod
-    def prepare(weight: Tensor) -> tuple[Tensor, ...]:
-        return (_pack(weight.to(torch.bfloat16)),)
+    def _prepare(self, weight: Tensor) -> Tensor:
+        return _pack(weight.to(torch.bfloat16))
 
     def _multiply(self, inputs: Tensor) -> Tensor:
         return _multiply_packed(inputs, self._weight, None).float()
 
 
-class _RoundedProduct(Product):
-    """The product of bfloat16 factors, multiplied as float32.
+class _RoundedLinear(Linear):
+    """A float32 product of numbers that were rounded to bfloat16.
 
-    For processors that have no instructions for bfloat16 and are slower with it.
+    For processors without instructions for bfloat16, where it is faster.
     """
 
-    form = "rounded"
-
     def __init__(
-        self, weight: Tensor, *, bias: Tensor | None, activation: Activation
+        self, weight: Tensor, bias: Tensor | None, activation: Activation = "none"
     ) -> None:
-        super().__init__(weight, bias=bias, activation=activation)
-        kind = _PackedProduct if weight.is_mkldnn else _PlainProduct
-        self._product = kind(weight, bias=bias, activation=activation)
+        super().__init__(weight, bias, activation)
+        self._linear = make_linear(self._weight, bias, "float32", activation)
 
-    @staticmethod
-    def prepare(weight: Tensor) -> tuple[Tensor, ...]:
-        rounded = weight.to(torch.bfloat16).float()
-        return prepare_weight(rounded, "float32").tensors
+    def _prepare(self, weight: Tensor) -> Tensor:
+        return weight.to(torch.bfloat16).float()
 
     def __call__(self, inputs: Tensor, addend: Tensor | None = None) -> Tensor:
-        return self._product(inputs.to(torch.bfloat16).float(), addend)
+        return self._linear(inputs.to(torch.bfloat16).float(), addend)
 
 
-class _Int8Product(Product):
-    """Weights and inputs as whole numbers from -127 to 127, each row with a scale.
+class _Int8Linear(Linear):
+    """A product of integers from -127 to 127.
 
-    A scale a row, not a batch, keeps rows independent of each other.
+    Each row of the weight and of the input has a scale of its own, so that rows do not
+    depend on each other.
     """
 
-    form = "int8"
-
-    def __init__(
-        self,
-        weight: Tensor,
-        scale: Tensor,
-        *,
-        bias: Tensor | None,
-        activation: Activation,
-    ) -> None:
-        super().__init__(weight, bias=bias, activation=activation)
-        self._scale = scale
-        self._zeros = torch.zeros(len(scale), dtype=torch.int64)
-
-    @staticmethod
-    def prepare(weight: Tensor) -> tuple[Tensor, ...]:
+    def _prepare(self, weight: Tensor) -> Tensor:
         scale = weight.abs().amax(dim=1).clamp_min(1e-12) / 127  # (n_out,)
+        self._scale = scale
+        self._zeros = torch.zeros_like(scale, dtype=torch.int64)
         rounded = torch.round(weight / scale[:, None]).to(torch.int8)
         if weight.device.type == "cpu" and _integers_work():
             shape = [_ROWS_TO_PACK_FOR, weight.shape[1]]
-            return torch.ops.onednn.qlinear_prepack(rounded, shape), scale
-        # The same numbers without the gain in speed.
-        logger.info("int8 products are not offered by this torch; rounding only")
-        return rounded.float() * scale[:, None], scale
+            packed: Tensor = torch.ops.onednn.qlinear_prepack(rounded, shape)
+            return packed
+        logger.info("PyTorch has no int8 products here; rounding in float32")
+        return rounded.float() * scale[:, None]
 
     def __call__(self, inputs: Tensor, addend: Tensor | None = None) -> Tensor:
         row_scale = inputs.abs().amax(dim=1, keepdim=True).clamp_min(1e-12) / 127
@@ -249,34 +199,12 @@ class _Int8Product(Product):
         else:
             product = torch.nn.functional.linear(rounded, self._weight)
         product.mul_(row_scale)
-        return _finish(product, (self._bias, addend), self._activation)
-
-
-_KINDS: dict[str, type[Product]] = {
-    kind.form: kind
-    for kind in (
-        _PlainProduct,
-        _PackedProduct,
-        _Bfloat16Product,
-        _PackedBfloat16Product,
-        _RoundedProduct,
-        _Int8Product,
-    )
-}
-
-
-def _finish(
-    product: Tensor, terms: tuple[Tensor | None, ...], activation: Activation
-) -> Tensor:
-    for term in terms:
-        if term is not None:
-            product.add_(term)
-    return product.sigmoid_() if activation == "sigmoid" else product
+        return self._finish(product, self._bias, addend)
 
 
 def _pack(weight: Tensor) -> Tensor:
     packed: Tensor = torch.ops.mkldnn._reorder_linear_weight(
-        weight.detach().contiguous(), _ROWS_TO_PACK_FOR
+        weight.contiguous(), _ROWS_TO_PACK_FOR
     )
     return packed
 
@@ -296,7 +224,7 @@ def _multiply_packed(
 def _multiply_integers(
     inputs: Tensor, weight: Tensor, scale: Tensor, zeros: Tensor
 ) -> Tensor:
-    # The fast kernels take unsigned inputs: 128 stands for 0.
+    # The fast kernels take unsigned inputs: 128 is zero.
     unsigned = (inputs + 128).to(torch.uint8)
     product: Tensor = torch.ops.onednn.qlinear_pointwise(
         unsigned, 1.0, 128, weight, scale, zeros, None,
@@ -305,37 +233,48 @@ def _multiply_integers(
     return product
 
 
+def _float32_kind(device: str) -> type[Linear]:
+    return _PackedLinear if device == "cpu" and _packing_is_faster() else _PlainLinear
+
+
+def _bfloat16_kind(device: str) -> type[Linear]:
+    return _fastest_bfloat16_kind() if device == "cpu" else _Bfloat16Linear
+
+
+# How each precision chooses a product for a device type.
+_KINDS: dict[Precision, Callable[[str], type[Linear]]] = {
+    "float32": _float32_kind,
+    "bfloat16": _bfloat16_kind,
+    "int8": lambda _: _Int8Linear,
+}
+
+
 @functools.cache
 def _packing_is_faster() -> bool:
-    """Tell whether oneDNN's float32 product is right, and faster than the usual one.
+    """Return whether oneDNN's float32 product is correct and faster than the usual one.
 
-    Measured once a process.
+    Measured once per process.
     """
-    return _packing_works(torch.float32) and _is_faster(_PackedProduct, _PlainProduct)
+    return _packing_works(torch.float32) and _is_faster(_PackedLinear, _PlainLinear)
 
 
 @functools.cache
-def _fastest_bfloat16_product() -> type[Product]:
-    """Return what multiplies bfloat16 factors fastest on this processor.
+def _fastest_bfloat16_kind() -> type[Linear]:
+    """Return the fastest product of bfloat16 numbers on this processor.
 
-    Measured once a process.
+    Measured once per process.
     """
     packing_works = _packing_works(torch.bfloat16)
-    halves: type[Product] = (
-        _PackedBfloat16Product if packing_works else _Bfloat16Product
-    )
-    return halves if _is_faster(halves, _RoundedProduct) else _RoundedProduct
+    kind = _PackedBfloat16Linear if packing_works else _Bfloat16Linear
+    return kind if _is_faster(kind, _RoundedLinear) else _RoundedLinear
 
 
-def _is_faster(first: type[Product], second: type[Product]) -> bool:
+def _is_faster(first: type[Linear], second: type[Linear]) -> bool:
     n_rows, n_in, n_out = _TRIAL_SHAPE
     inputs, weight = torch.ones(n_rows, n_in), torch.ones(n_out, n_in)
     seconds = dict.fromkeys((first, second), float("inf"))
     with torch.inference_mode():
-        products = {
-            kind: kind(*kind.prepare(weight), bias=None, activation="none")
-            for kind in seconds
-        }
+        products = {kind: kind(weight, None) for kind in seconds}
         for _ in range(_N_TRIALS):
             for kind, product in products.items():
                 elapsed = _time(functools.partial(product, inputs))
@@ -345,17 +284,17 @@ def _is_faster(first: type[Product], second: type[Product]) -> bool:
 
 
 def _time(call: Callable[[], object]) -> float:
-    begin = time.perf_counter()
+    start = time.perf_counter()
     call()
-    return time.perf_counter() - begin
+    return time.perf_counter() - start
 
 
 @functools.cache
-def _packing_works(kind: torch.dtype) -> bool:
-    """Try oneDNN's product, whose operators are private, against plain arithmetic."""
-    left = torch.arange(-60, 60, dtype=kind).reshape(3, 40) / 64
-    right = torch.arange(-100, 100, dtype=kind).reshape(5, 40) / 64
-    bias = torch.arange(5, dtype=kind)
+def _packing_works(dtype: torch.dtype) -> bool:
+    """Compare oneDNN's private operators with plain arithmetic."""
+    left = torch.arange(-60, 60, dtype=dtype).reshape(3, 40) / 64
+    right = torch.arange(-100, 100, dtype=dtype).reshape(5, 40) / 64
+    bias = torch.arange(5, dtype=dtype)
     expected = left.double() @ right.double().t() + bias
     try:
         with torch.inference_mode():
@@ -367,7 +306,7 @@ def _packing_works(kind: torch.dtype) -> bool:
             )
     except (AttributeError, RuntimeError, NotImplementedError):
         return False
-    tolerance = 0.02 if kind == torch.bfloat16 else 1e-6
+    tolerance = 0.02 if dtype == torch.bfloat16 else 1e-6
     return all(
         torch.allclose(found.double(), wanted, rtol=tolerance, atol=tolerance)
         for found, wanted in (
@@ -380,7 +319,7 @@ def _packing_works(kind: torch.dtype) -> bool:
 
 @functools.cache
 def _integers_work() -> bool:
-    """Try torch's integer product, which is private, against plain arithmetic."""
+    """Compare PyTorch's private integer product with plain arithmetic."""
     left = torch.arange(-60, 60).reshape(3, 40)
     right = torch.arange(-100, 100).reshape(5, 40)
     try:

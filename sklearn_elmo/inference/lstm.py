@@ -1,4 +1,4 @@
-"""One LSTM layer of one direction, made ready to read and not to learn."""
+"""The fast form of `sklearn_elmo.bilm.lstm`: one layer of one direction."""
 
 from collections.abc import Iterator
 from contextlib import nullcontext
@@ -8,101 +8,83 @@ import torch
 from torch import Tensor
 
 from sklearn_elmo.bilm.lstm import LstmLayer
-from sklearn_elmo.bilm.options import BiLmOptions
-from sklearn_elmo.inference.cuda_graphs import Record, RowState, Stage, StepRecorder
-from sklearn_elmo.inference.linear import Precision
-from sklearn_elmo.inference.weights import PreparedWeights
+from sklearn_elmo.inference.cuda_graphs import Capture, StepGraphs
+from sklearn_elmo.inference.linear import make_linear
+from sklearn_elmo.inference.precision import Precision
+from sklearn_elmo.inference.step_buffers import RowState, StepBuffers
 
-__all__ = ["PreparedLayer"]
+__all__ = ["FastLstmLayer"]
 
 
-class PreparedLayer:
-    """An `LstmLayer` for reading only.
+class FastLstmLayer:
+    """The outputs of an `LstmLayer` without gradients.
 
-    tanh(x) = 2 sigmoid(2x) - 1 to about 1e-7, and torch's sigmoid is several times
-    faster on CPUs. So the gates' weights of g are doubled, the cell is kept as 2c, and
-    the projection is doubled: one sigmoid serves all four gates.
+    tanh(x) = 2 sigmoid(2x) - 1 to about 1e-7, and PyTorch's sigmoid is several times
+    faster on CPUs. Therefore the weights of gate g and of the projection are doubled,
+    the cell is stored as 2c, and one sigmoid serves all four gates.
 
     Parameters
     ----------
-    weights : PreparedWeights
-        From `weights_of`.
-    options : BiLmOptions
-    record : callable, optional
-        Records steps, for devices where that is faster than taking them one by one.
+    layer : LstmLayer
+    precision : {"float32", "bfloat16", "int8"}
+    reads_types : bool
+        Whether `run` receives each distinct input once, so that the input product is
+        computed once per distinct input. Otherwise inputs and state share one product.
+    capture : callable, optional
+        Captures steps, for devices where that is faster.
     """
 
     def __init__(
         self,
-        weights: PreparedWeights,
-        options: BiLmOptions,
-        record: Record | None = None,
+        layer: LstmLayer,
+        precision: Precision = "float32",
+        *,
+        reads_types: bool,
+        capture: Capture | None = None,
     ) -> None:
-        self._cell_dim, self._output_dim = options.cell_dim, options.projection_dim
-        self._cell_bound = 2 * options.cell_clip if options.cell_clip else None
-        self._bound = options.proj_clip
-        self._device = weights.factors["gates"].tensors[0].device
-        self._open_gates = weights.product("gates", "sigmoid")
-        self._project_types = weights.product_if_any("types")
-        self._input_width = (
-            2 * self._output_dim if self._project_types is None else 4 * self._cell_dim
-        )
-        self._project_output = weights.product_if_any("output")
-        self._recorder = record and StepRecorder(
-            self._take_step,
-            self._make_memory,
-            2.0 * self._cell_dim * 9 * self._output_dim,  # gates 4 (P + P), output P
-            record,
-        )
+        self._cell_dim = layer.state_linearity.out_features // 4
+        self._output_dim = layer.state_linearity.in_features
+        self._doubled_cell_clip = 2 * layer.cell_clip if layer.cell_clip else None
+        self._proj_clip = layer.proj_clip
+        self._device = layer.state_linearity.weight.device
 
-    @staticmethod
-    def weights_of(
-        layer: LstmLayer, precision: Precision, *, reads_types: bool
-    ) -> PreparedWeights:
-        """Return what a prepared layer needs.
-
-        Parameters
-        ----------
-        layer : LstmLayer
-        precision : {"float32", "bfloat16", "int8"}
-        reads_types : bool
-            Whether the layer is given each distinct input once, which makes input
-            products of their own worth while. Without that, inputs and state are one
-            product.
-        """
-        weights = PreparedWeights()
-        n_gates = len(layer.state_linearity.bias)
-        factors = layer.state_linearity.bias.new_ones(n_gates)
-        factors[n_gates // 2 : 3 * n_gates // 4] = 2.0  # g, of i, f, g, o
-        of_inputs = layer.input_linearity.weight * factors[:, None]
-        of_state = layer.state_linearity.weight * factors[:, None]
+        factors = torch.ones_like(layer.state_linearity.bias)
+        factors[2 * self._cell_dim : 3 * self._cell_dim] = 2.0  # g, of i, f, g, o
+        input_weight = layer.input_linearity.weight * factors[:, None]
+        state_weight = layer.state_linearity.weight * factors[:, None]
         bias = layer.state_linearity.bias * factors
         if reads_types:
-            weights.add("types", of_inputs, bias, precision)
-            weights.add("gates", of_state, None, precision)
+            self._project_types = make_linear(input_weight, bias, precision)
+            self._gates = make_linear(state_weight, None, precision, "sigmoid")
+            self._input_width = 4 * self._cell_dim
         else:
-            both = torch.cat([of_inputs, of_state], dim=1)
-            weights.add("gates", both, bias, precision)
-        if layer.state_projection is not None:
-            doubled = layer.state_projection.weight * 2.0
-            weights.add("output", doubled, None, precision)
-        return weights
-
-    def zero_state(self, n_rows: int) -> RowState:
-        """Return a state of zeros for ``n_rows`` rows."""
-        return RowState(
-            torch.zeros(n_rows, self._output_dim, device=self._device),
-            torch.zeros(n_rows, self._cell_dim, device=self._device),
+            self._project_types = None
+            joined = torch.cat([input_weight, state_weight], dim=1)
+            self._gates = make_linear(joined, bias, precision, "sigmoid")
+            self._input_width = 2 * self._output_dim
+        projection = layer.state_projection
+        self._project_output = (
+            None
+            if projection is None
+            else make_linear(projection.weight * 2.0, None, precision)
+        )
+        self._graphs = capture and StepGraphs(
+            self._take_step,
+            self._make_buffers,
+            2.0 * self._cell_dim * 9 * self._output_dim,  # gates 4 (P + P), output P
+            capture,
         )
 
-    def _make_memory(self, n_rows: int) -> tuple[Tensor, RowState]:
-        inputs = torch.zeros(n_rows, self._input_width, device=self._device)
-        return inputs, self.zero_state(n_rows)
+    def zero_state(self, n_rows: int) -> RowState:
+        """Return an all-zero state of ``n_rows`` rows."""
+        return RowState(
+            self._zeros(n_rows, self._output_dim), self._zeros(n_rows, self._cell_dim)
+        )
 
     def run(
         self,
         inputs: Tensor,
-        indexes: Tensor,
+        type_indices: Tensor,
         state: RowState,
         active_rows: list[int],
     ) -> Tensor:
@@ -112,87 +94,97 @@ class PreparedLayer:
         ----------
         inputs : Tensor
             *Shape:* ``(n_tokens, P)``, or ``(n_types, P)`` if the layer reads types.
-        indexes : Tensor
-            Which type each token is. *Shape:* ``(n_tokens,)``.
+        type_indices : Tensor
+            The type of each token. *Shape:* ``(n_tokens,)``, int64.
         state : RowState
-            Changed in place.
+            Updated in place.
         active_rows : list of int
+            As in `sklearn_elmo.inference.encoder.Window`.
 
         Returns
         -------
         Tensor
             *Shape:* ``(n_tokens, P)``.
         """
-        outputs = inputs.new_empty(len(indexes), self._output_dim)
+        outputs = inputs.new_empty(len(type_indices), self._output_dim)
         if self._project_types is not None:
             inputs = self._project_types(inputs)
-        recorder = self._recorder
+        graphs = self._graphs
         start = 0
-        with recorder.turn(self._device) if recorder else nullcontext():
-            for stage, rows_of_steps in self._stages(state, active_rows):
+        with graphs.exclusive(self._device) if graphs else nullcontext():
+            for buffers, rows_of_steps in self._step_buffers(state, active_rows):
                 for n_active in rows_of_steps:
                     rows = slice(start, start + n_active)
-                    now = stage.inputs[:n_active]
+                    step_inputs = buffers.inputs[:n_active]
                     if self._project_types is None:
-                        now[:, : inputs.shape[1]] = inputs[rows]
+                        step_inputs[:, : inputs.shape[1]] = inputs[rows]
                     else:
-                        torch.index_select(inputs, 0, indexes[rows], out=now)
-                    stage.take_step(n_active)
-                    outputs[rows] = stage.state.h[:n_active]
+                        torch.index_select(
+                            inputs, 0, type_indices[rows], out=step_inputs
+                        )
+                    buffers.take_step(n_active)
+                    outputs[rows] = buffers.state.h[:n_active]
                     start += n_active
         return outputs
 
-    def _stages(
+    def _step_buffers(
         self, state: RowState, active_rows: list[int]
-    ) -> Iterator[tuple[Stage, list[int]]]:
-        """Yield where to take steps, and how many rows each of them has."""
-        usual: Stage | None = None
-        for recorded, steps in groupby(active_rows, self._recorded_stage):
+    ) -> Iterator[tuple[StepBuffers, list[int]]]:
+        """Yield buffers, and the number of rows of each step to take there."""
+        ordinary: StepBuffers | None = None
+        for captured, steps in groupby(active_rows, self._captured_buffers):
             rows_of_steps = list(steps)
-            if recorded is None:
-                if usual is None:
-                    usual = self._usual_stage(state, rows_of_steps[0])
-                yield usual, rows_of_steps
-                continue
             n_rows = rows_of_steps[0]
-            recorded.state.first(n_rows).take_over(state.first(n_rows))
-            yield recorded, rows_of_steps
-            state.first(n_rows).take_over(recorded.state.first(n_rows))
+            if captured is None:
+                if ordinary is None:
+                    ordinary = self._ordinary_buffers(state, n_rows)
+                yield ordinary, rows_of_steps
+                continue
+            captured.state.first(n_rows).copy_(state.first(n_rows))
+            yield captured, rows_of_steps
+            state.first(n_rows).copy_(captured.state.first(n_rows))
 
-    def _recorded_stage(self, n_rows: int) -> Stage | None:
-        return None if self._recorder is None else self._recorder.stage(n_rows)
+    def _captured_buffers(self, n_rows: int) -> StepBuffers | None:
+        return None if self._graphs is None else self._graphs.buffers(n_rows)
 
-    def _usual_stage(self, state: RowState, n_rows: int) -> Stage:
+    def _ordinary_buffers(self, state: RowState, n_rows: int) -> StepBuffers:
         inputs = state.h.new_empty(n_rows, self._input_width)
-        return Stage(
+        return StepBuffers(
             inputs, state, lambda n: self._take_step(inputs[:n], state.first(n))
         )
 
+    def _make_buffers(self, n_rows: int) -> tuple[Tensor, RowState]:
+        return self._zeros(n_rows, self._input_width), self.zero_state(n_rows)
+
+    def _zeros(self, n_rows: int, width: int) -> Tensor:
+        return torch.zeros(n_rows, width, dtype=torch.float32, device=self._device)
+
     def _take_step(self, inputs: Tensor, state: RowState) -> None:
-        """Change the state in place.
+        """Take one step.
 
         Parameters
         ----------
         inputs : Tensor
-            The gates' share of the inputs, ``(B, 4C)``; or the inputs, and room for h
-            beside them, ``(B, 2P)``.
+            The contribution of the inputs to the gates, ``(B, 4C)``; or, if the layer
+            does not read types, the inputs and space for h beside them, ``(B, 2P)``.
         state : RowState
+            Updated in place.
         """
         if self._project_types is None:
             inputs[:, -self._output_dim :] = state.h
-            gates = self._open_gates(inputs)
+            gates = self._gates(inputs)
         else:
-            gates = self._open_gates(state.h, inputs)
+            gates = self._gates(state.h, inputs)
         i, f, g, o = gates.chunk(4, dim=1)
-        # 2c = f * 2c + 2i * (2g - 1), with g short for the sigmoid that it is here
+        # 2c = f * 2c + 2i * (2g - 1), where g is the sigmoid of the doubled gate.
         cell = state.doubled_cell.mul_(f).addcmul_(i, g, value=4.0).sub_(i, alpha=2.0)
-        if self._cell_bound is not None:
-            cell.clamp_(-self._cell_bound, self._cell_bound)
-        half = torch.sigmoid(cell).sub_(0.5).mul_(o)  # o * tanh(c) / 2
+        if self._doubled_cell_clip is not None:
+            cell.clamp_(-self._doubled_cell_clip, self._doubled_cell_clip)
+        halved = torch.sigmoid(cell).sub_(0.5).mul_(o)  # o * tanh(c) / 2
         if self._project_output is None:
-            torch.mul(half, 2.0, out=state.h)
+            torch.mul(halved, 2.0, out=state.h)
             return
-        output = self._project_output(half)
-        if self._bound is not None:
-            output.clamp_(-self._bound, self._bound)
+        output = self._project_output(halved)
+        if self._proj_clip is not None:
+            output.clamp_(-self._proj_clip, self._proj_clip)
         state.h.copy_(output)

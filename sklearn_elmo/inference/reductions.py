@@ -1,6 +1,7 @@
-"""Tokens reduced to a few vectors a text, layer by layer, as windows go by.
+"""Reduce the token vectors of each text to a few vectors per layer.
 
-Every pooling is made from these, so that no token vector has to be kept.
+Every pooling is made of these reductions. They are updated window by window, so that no
+token vectors have to be kept.
 """
 
 import functools
@@ -16,7 +17,8 @@ from torch import Tensor
 
 from sklearn_elmo.bilm.lstm import DIRECTIONS, Direction
 from sklearn_elmo.inference.encoder import Encoder, StartState, Window
-from sklearn_elmo.parallel import n_workers, run_side_by_side
+from sklearn_elmo.inference.numerics import pinned_numerics
+from sklearn_elmo.parallel import n_workers, row_blocks, run_side_by_side
 
 __all__ = ["reduce_texts", "token_layers"]
 
@@ -24,11 +26,13 @@ logger = logging.getLogger(__name__)
 
 FloatArray = npt.NDArray[np.float32]
 
-# Which end of the text is read first, and so which reduction a first step belongs to.
+# The reductions that the first and the last step of each direction belong to.
 _ENDS: dict[Direction, tuple[str, str]] = {
     "forward": ("first", "last"),
     "backward": ("last", "first"),
 }
+
+_SUMS = ("sum", "weighted_sum")
 
 
 def reduce_texts(
@@ -41,7 +45,7 @@ def reduce_texts(
     window_tokens: int,
     token_weights: Sequence[Sequence[float]] | None = None,
     rows_per_batch: int = 256,
-    advance: Callable[[int], object] | None = None,
+    progress: Callable[[int], object] | None = None,
 ) -> dict[str, FloatArray]:
     """Read texts and reduce the vectors of each one's tokens.
 
@@ -51,19 +55,19 @@ def reduce_texts(
     texts : sequence of token lists
         N texts, longest first, none of them empty.
     layers : sequence of int
-        Layers wanted, from 0 to L. No layer above the highest of them is run.
+        Requested layers, from 0 to L. Layers above the highest of them do not run.
     reductions : collection of str
-        Of ``"sum"``, ``"max"``, ``"min"``, ``"first"``, ``"last"`` and
+        Any of ``"sum"``, ``"max"``, ``"min"``, ``"first"``, ``"last"`` and
         ``"weighted_sum"``.
     state : {"zero", "warm"}
     window_tokens : int
-        Bound of the tokens that are in memory at once.
+        Maximum number of tokens in memory at once.
     token_weights : sequence of sequences of float, optional
-        A weight a token, needed for ``"weighted_sum"``.
+        One weight per token, needed for ``"weighted_sum"``.
     rows_per_batch : int
-        Texts that are read side by side.
-    advance : callable, optional
-        Told how many texts have been read since it was called last.
+        Number of texts that are read together.
+    progress : callable, optional
+        Receives the number of texts finished since the last call.
 
     Returns
     -------
@@ -71,11 +75,11 @@ def reduce_texts(
         *Shape:* ``(N, n_layers, D)`` each, float32.
     """
     width = encoder.options.projection_dim
-    halves = (len(texts), len(layers), 2, width)
-    reduced = {name: np.empty(halves, dtype=np.float32) for name in reductions}
+    shape = (len(texts), len(layers), len(DIRECTIONS), width)
+    reduced = {name: np.empty(shape, dtype=np.float32) for name in reductions}
 
-    def read(batch: slice, half: int, window_tokens: int) -> None:
-        direction, part = DIRECTIONS[half], texts[batch]
+    def read(batch: slice, direction: Direction, window_tokens: int) -> None:
+        part = texts[batch]
         reducers = {
             layer: _Reducer(part, width, direction, reductions, encoder.device)
             for layer in layers
@@ -88,7 +92,7 @@ def reduce_texts(
             state=state,
             window_tokens=window_tokens,
         ):
-            with torch.inference_mode():
+            with pinned_numerics(encoder.device):
                 weights = (
                     None
                     if token_weights is None
@@ -101,13 +105,14 @@ def reduce_texts(
         for layer, reducer in reducers.items():
             column = list(layers).index(layer)
             for name, values in reducer.results().items():
-                reduced[name][batch, column, half] = values
-                if layer == 0:  # both halves are the token vector
-                    reduced[name][batch, column, 1] = values
+                for side in _sides(layer, direction):
+                    reduced[name][batch, column, side] = values
 
-    _read_side_by_side(encoder, texts, read, window_tokens, rows_per_batch, advance)
-    shape = (len(texts), len(layers), 2 * width)
-    return {name: values.reshape(shape) for name, values in reduced.items()}
+    _read_in_parallel(encoder, texts, read, window_tokens, rows_per_batch, progress)
+    return {
+        name: values.reshape(len(texts), len(layers), 2 * width)
+        for name, values in reduced.items()
+    }
 
 
 def token_layers(
@@ -118,30 +123,31 @@ def token_layers(
     state: StartState,
     window_tokens: int,
     rows_per_batch: int = 256,
-    advance: Callable[[int], object] | None = None,
+    progress: Callable[[int], object] | None = None,
 ) -> list[FloatArray]:
     """Read texts and return the vectors of all tokens.
 
     Parameters
     ----------
-    encoder, texts, layers, state, window_tokens, rows_per_batch, advance
+    encoder, texts, layers, state, window_tokens, rows_per_batch, progress
         As in `reduce_texts`.
 
     Returns
     -------
     list of ndarray
-        One a text. *Shape:* ``(n_tokens, n_layers, D)``, float32.
+        One per text. *Shape:* ``(n_tokens, n_layers, D)``, float32.
     """
     if not texts:
         return []
     width = encoder.options.projection_dim
     lengths = np.array([len(text) for text in texts])
     ends = np.cumsum(lengths)
-    # The tokens of all texts, text after text; each half of a layer by itself.
-    flat = np.empty((int(lengths.sum()), len(layers), 2, width), dtype=np.float32)
+    # The tokens of all texts, one text after the other.
+    flat = np.empty(
+        (int(lengths.sum()), len(layers), len(DIRECTIONS), width), dtype=np.float32
+    )
 
-    def read(batch: slice, half: int, window_tokens: int) -> None:
-        direction = DIRECTIONS[half]
+    def read(batch: slice, direction: Direction, window_tokens: int) -> None:
         for window in encoder.windows(
             texts[batch],
             direction,
@@ -162,78 +168,85 @@ def token_layers(
                 if layer not in window.layers:
                     continue
                 vectors = window.layers[layer].cpu().numpy()
-                flat[places, column, half] = vectors
-                if layer == 0:  # both halves are the token vector
-                    flat[places, column, 1] = vectors
+                for side in _sides(layer, direction):
+                    flat[places, column, side] = vectors
 
-    _read_side_by_side(encoder, texts, read, window_tokens, rows_per_batch, advance)
+    _read_in_parallel(encoder, texts, read, window_tokens, rows_per_batch, progress)
     joined = flat.reshape(len(flat), len(layers), 2 * width)
     return np.split(joined, ends[:-1])
 
 
-def _read_side_by_side(
+def _sides(layer: int, direction: Direction) -> list[int]:
+    """Return the directions, as numbers, that share the vectors: both in layer 0."""
+    return [0, 1] if layer == 0 else [DIRECTIONS.index(direction)]
+
+
+def _read_in_parallel(
     encoder: Encoder,
     texts: Sequence[Sequence[str]],
-    read: Callable[[slice, int, int], None],
+    read: Callable[[slice, Direction, int], None],
     window_tokens: int,
     rows_per_batch: int,
-    advance: Callable[[int], object] | None,
+    progress: Callable[[int], object] | None,
 ) -> None:
-    """Have every batch read in both directions, as many at a time as there are cores.
+    """Read every batch in both directions, one task per core at a time.
 
     Parameters
     ----------
-    encoder, texts, window_tokens, rows_per_batch, advance
+    encoder, texts, window_tokens, rows_per_batch, progress
         As in `reduce_texts`.
     read : callable
-        Told which rows, which direction (0 or 1), and how many tokens it may hold.
+        Receives the rows of a batch, the direction, and the maximum number of tokens in
+        memory.
     """
     device = encoder.device.type
-    encoder.read_tokens(texts)
-    batches = [
-        slice(start, min(start + rows_per_batch, len(texts)))
-        for start in range(0, len(texts), rows_per_batch)
-    ]
-    pieces = [(batch, half) for batch in batches for half in (0, 1)]
-    at_once = min(n_workers(device), len(pieces))
-    share = max(1, window_tokens // max(1, at_once))
+    encoder.cache_tokens(texts)
+    batches = row_blocks(len(texts), rows_per_batch)
+    jobs = [(batch, direction) for batch in batches for direction in DIRECTIONS]
+    n_at_once = max(1, min(n_workers(device), len(jobs)))
+    window_tokens = max(1, window_tokens // n_at_once)
     tasks = [
-        functools.partial(_read_within_memory, read, batch, half, share)
-        for batch, half in pieces
+        functools.partial(_read_within_memory, read, batch, direction, window_tokens)
+        for batch, direction in jobs
     ]
-    halves_read = [0] * len(batches)
-    for number in run_side_by_side(tasks, device):
-        halves_read[number // 2] += 1
-        if advance is not None and halves_read[number // 2] == 2:
-            batch = batches[number // 2]
-            advance(batch.stop - batch.start)
+    finished = [0] * len(batches)  # directions
+    for task in run_side_by_side(tasks, device):
+        number = task // len(DIRECTIONS)
+        finished[number] += 1
+        if progress is not None and finished[number] == len(DIRECTIONS):
+            progress(batches[number].stop - batches[number].start)
 
 
 def _read_within_memory(
-    read: Callable[[slice, int, int], None], batch: slice, half: int, window_tokens: int
+    read: Callable[[slice, Direction, int], None],
+    batch: slice,
+    direction: Direction,
+    window_tokens: int,
 ) -> None:
-    """Read a batch; where the device's memory is too small, in smaller parts.
+    """Read a batch; if the memory of the device is exhausted, read smaller parts.
 
-    A batch that is read once more overwrites what the first try has left.
+    Reading a part again overwrites the results of the first attempt.
     """
     n_rows = batch.stop - batch.start
     try:
-        read(batch, half, window_tokens)
+        read(batch, direction, window_tokens)
         return
     except torch.cuda.OutOfMemoryError:
         if n_rows == 1 and window_tokens == 1:
             raise
-    # Out of the except clause, where the error would keep the memory in use.
+    # Outside the except clause, because the exception keeps the memory in use.
     if window_tokens > n_rows or n_rows == 1:
         parts = [batch]
     else:
-        # A window has one step of all rows at least.
+        # A window has at least one step of all rows.
         middle = batch.start + n_rows // 2
         parts = [slice(batch.start, middle), slice(middle, batch.stop)]
     window_tokens = max(1, window_tokens // 2)
-    logger.info("out of memory; on with %d parts, %d tokens", len(parts), window_tokens)
+    logger.info(
+        "out of memory; trying %d part(s) of %d tokens", len(parts), window_tokens
+    )
     for part in parts:
-        _read_within_memory(read, part, half, window_tokens)
+        _read_within_memory(read, part, direction, window_tokens)
 
 
 class _Reducer:
@@ -257,19 +270,28 @@ class _Reducer:
         reductions: Collection[str],
         device: torch.device,
     ) -> None:
-        # Rising, for bisect: texts come longest first.
+        # In increasing order, for bisect: texts are sorted longest first.
         self._negative_lengths = [-len(text) for text in texts]
         self._first, self._last = _ENDS[direction]
         starts = {"max": -torch.inf, "min": torch.inf}
         self._values = {
-            name: torch.full((len(texts), width), starts.get(name, 0.0), device=device)
+            name: torch.full(
+                (len(texts), width),
+                starts.get(name, 0.0),
+                # Sums over windows must not depend on the number of windows. MPS has
+                # no float64.
+                dtype=torch.float64
+                if name in _SUMS and device.type != "mps"
+                else torch.float32,
+                device=device,
+            )
             for name in reductions
         }
 
     def add(self, window: Window, layer: int, weights: Tensor | None) -> None:
-        """Take in the tokens of a window.
+        """Add the tokens of a window.
 
-        Steps at which the same texts have tokens are reduced together.
+        Consecutive steps with the same active rows are reduced together.
         """
         rows = window.layers[layer]  # (n_tokens, P)
         values = self._values
@@ -283,8 +305,8 @@ class _Reducer:
             if "sum" in values:
                 values["sum"][:n_active] += block.sum(dim=0)
             if "weighted_sum" in values and weights is not None:
-                factors = weights[start:stop].view(n_steps, n_active, 1)
-                values["weighted_sum"][:n_active] += (block * factors).sum(dim=0)
+                weighted = block * weights[start:stop].view(n_steps, n_active, 1)
+                values["weighted_sum"][:n_active] += weighted.sum(dim=0)
             if "max" in values:
                 current = values["max"][:n_active]
                 torch.maximum(current, block.amax(dim=0), out=current)
@@ -293,14 +315,16 @@ class _Reducer:
                 torch.minimum(current, block.amin(dim=0), out=current)
             step += n_steps
             if self._last in values:
-                n_going_on = bisect_left(self._negative_lengths, -step)
-                ended = slice(n_going_on, n_active)
+                n_continuing = bisect_left(self._negative_lengths, -step)
+                ended = slice(n_continuing, n_active)
                 values[self._last][ended] = block[-1, ended]
             start = stop
 
     def results(self) -> dict[str, FloatArray]:
-        """Return what has come together. *Shape:* ``(N, P)`` each."""
-        return {name: value.cpu().numpy() for name, value in self._values.items()}
+        """Return the reductions. *Shape:* ``(N, P)`` each, float32."""
+        return {
+            name: value.float().cpu().numpy() for name, value in self._values.items()
+        }
 
 
 def _pack_weights(
@@ -309,9 +333,9 @@ def _pack_weights(
     direction: Direction,
     device: torch.device,
 ) -> Tensor:
-    """Put token weights in the order of a window's rows. *Shape:* ``(n_tokens,)``."""
+    """Return token weights in the order of the rows. *Shape:* ``(n_tokens,)``."""
     packed = [
-        # A backward step s reads the token s + 1 from the end.
+        # Step s of the backward direction reads the token s + 1 from the end.
         token_weights[row][step if direction == "forward" else -1 - step]
         for step, n_active in enumerate(window.active_rows, window.first_step)
         for row in range(n_active)

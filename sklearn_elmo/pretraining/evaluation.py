@@ -103,7 +103,7 @@ def measure_perplexity(
 def warm_states(model: LanguageModel) -> States:
     """Return the states that the encoder begins with under ``state="warm"``."""
     n_layers = model.options.n_layers
-    h, c = (part.clone() for part in Encoder.of_model(model.bilm).warm_state())
+    h, c = (part.clone() for part in Encoder(model.bilm).warm_state())
     return States(h.view(n_layers, 2, 1, -1), c.view(n_layers, 2, 1, -1))
 
 

@@ -38,7 +38,7 @@ def main(folder: Path) -> None:
     order = sorted(range(len(sentences)), key=lambda i: -len(sentences[i]))
     for place, options, weights, outputs in STATELESS:
         files = read_model((folder / place / options, folder / place / weights))
-        encoder = Encoder.of_model(BiLm.from_arrays(files.options, files.arrays))
+        encoder = Encoder(BiLm.from_arrays(files.options, files.arrays))
         found = token_layers(
             encoder,
             [sentences[i] for i in order],
