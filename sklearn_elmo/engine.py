@@ -16,7 +16,7 @@ from sklearn_elmo.store import EmbeddingStore, text_key
 
 if TYPE_CHECKING:
     from sklearn_elmo.inference.encoder import Encoder, StartState
-    from sklearn_elmo.inference.linear import Precision
+    from sklearn_elmo.inference.precision import Precision
 
 __all__ = ["NUMERICS_VERSION", "Reader"]
 
@@ -267,7 +267,7 @@ class Reader:
             if token_weights is None
             else [token_weights[position] for position in order],
             rows_per_batch=self._rows_per_batch(),
-            advance=progress,
+            progress=progress,
         )
         places = np.argsort(order)
         return {name: values[places] for name, values in reduced.items()}
@@ -288,7 +288,7 @@ class Reader:
             state=self.state,
             window_tokens=self._window_tokens(),
             rows_per_batch=self._rows_per_batch(),
-            advance=progress,
+            progress=progress,
         )
         results = dict(zip(order, vectors, strict=True))
         return [results[position] for position in range(len(texts))]

@@ -12,7 +12,7 @@ from sklearn.utils.multiclass import type_of_target
 
 from sklearn_elmo.errors import InvalidParameterError
 
-__all__ = ["LayerWeights", "check_labels", "learn_layer_weights"]
+__all__ = ["LearnedMix", "check_labels", "learn_layer_weights"]
 
 FloatArray = npt.NDArray[np.floating[Any]]
 
@@ -30,7 +30,7 @@ _MULTILABEL = ("multilabel-indicator",)
 
 
 @dataclass(frozen=True)
-class LayerWeights:
+class LearnedMix:
     """Weights of layers, and a scale for all.
 
     Attributes
@@ -44,7 +44,7 @@ class LayerWeights:
     scale: float
 
 
-def learn_layer_weights(pooled: npt.NDArray[np.float32], y: Any) -> LayerWeights:
+def learn_layer_weights(pooled: npt.NDArray[np.float32], y: Any) -> LearnedMix:
     """Learn how much each layer matters for a target.
 
     The mixed features are g * sum_k s_k x_k with s = softmax(w) (Peters et al. 2018,
@@ -60,7 +60,7 @@ def learn_layer_weights(pooled: npt.NDArray[np.float32], y: Any) -> LayerWeights
 
     Returns
     -------
-    LayerWeights
+    LearnedMix
 
     Raises
     ------
@@ -115,7 +115,7 @@ def learn_layer_weights(pooled: npt.NDArray[np.float32], y: Any) -> LayerWeights
         ),
         key=lambda result: result.fun,
     ).x
-    return LayerWeights(softmax(found[:n_layers]), float(found[n_layers]))
+    return LearnedMix(softmax(found[:n_layers]), float(found[n_layers]))
 
 
 def check_labels(y: Any, n_samples: int) -> None:

@@ -19,6 +19,7 @@ from sklearn_elmo.constraints import (
     optional,
 )
 from sklearn_elmo.errors import InvalidParameterError
+from sklearn_elmo.inference.precision import PRECISIONS
 from sklearn_elmo.messages import quote
 from sklearn_elmo.models import DEVICE_NAME
 from sklearn_elmo.pooling import POOLINGS
@@ -179,7 +180,7 @@ CONSTRAINTS: dict[str, Constraint] = {
     "device": Constraint(
         _is_device, "'auto', 'cpu', 'cuda', 'cuda:N', 'mps' or a torch.device"
     ),
-    "precision": one_of("float32", "bfloat16", "int8"),
+    "precision": one_of(*PRECISIONS),
     "batch_tokens": Constraint(
         lambda value: (
             POSITIVE_INT.accepts(value) or (isinstance(value, str) and value == "auto")

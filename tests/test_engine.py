@@ -12,8 +12,8 @@ from reference_numpy import ReferenceElmo
 
 from sklearn_elmo import ElmoTokenVectorizer, ElmoVectorizer
 from sklearn_elmo.engine import Reader
-from sklearn_elmo.inference import encoder as encoder_module
 from sklearn_elmo.inference.encoder import Encoder
+from sklearn_elmo.inference.lstm import FastLstmLayer
 from sklearn_elmo.models import open_model
 from sklearn_elmo.pooling import POOLINGS
 from sklearn_elmo.store import EmbeddingStore
@@ -52,7 +52,7 @@ def readings(monkeypatch, tiny_model):
                 warnings.simplefilter("ignore")  # layer 0 has no state
                 vectorizer.fit_transform(["to begin with"])
     found = Readings()
-    read, run = Encoder.windows, encoder_module.PreparedLayer.run
+    read, run = Encoder.windows, FastLstmLayer.run
 
     def windows(self, texts, direction, **options):
         kept = found.texts if direction == "forward" else found.backward
@@ -65,7 +65,7 @@ def readings(monkeypatch, tiny_model):
         return run(self, inputs, indexes, state, active_rows)
 
     monkeypatch.setattr(Encoder, "windows", windows)
-    monkeypatch.setattr(encoder_module.PreparedLayer, "run", run_layer)
+    monkeypatch.setattr(FastLstmLayer, "run", run_layer)
     return found
 
 

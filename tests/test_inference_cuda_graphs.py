@@ -1,4 +1,4 @@
-"""Recorded steps. What is special to GPUs is the recording; the rest runs here too."""
+"""Captured steps. Only the capture itself needs a GPU; the rest is tested anywhere."""
 
 import itertools
 import logging
@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 import torch
 
+from sklearn_elmo.bilm.lstm import DIRECTIONS
 from sklearn_elmo.bilm.model import BiLm
 from sklearn_elmo.bilm.weights import read_model
 from sklearn_elmo.inference import cuda_graphs
 from sklearn_elmo.inference.encoder import Encoder
-from sklearn_elmo.inference.lstm import PreparedLayer
+from sklearn_elmo.inference.lstm import FastLstmLayer
 from sklearn_elmo.inference.reductions import token_layers
 
 
@@ -32,14 +33,14 @@ def texts(real_sentences: list[list[str]]) -> list[list[str]]:
     return [list(itertools.islice(stream, length)) for length in lengths]
 
 
-class Recordings:
-    """Records by keeping the step itself, and counts."""
+class FakeGraphs:
+    """Captures by keeping the step itself, and counts."""
 
     def __init__(self) -> None:
-        self.n_recorded = self.n_replayed = 0
+        self.n_captured = self.n_replayed = 0
 
     def __call__(self, take_step: Callable[[], object]) -> Callable[[], object]:
-        self.n_recorded += 1
+        self.n_captured += 1
 
         def replay() -> None:
             self.n_replayed += 1
@@ -48,13 +49,13 @@ class Recordings:
         return replay
 
 
-def encoder_with(model: BiLm, record: Any) -> Encoder:
-    weights = Encoder.weights_of(model, "float32")
-    encoder = Encoder(weights, model.options)
-    for direction in encoder._cells:
-        encoder._cells[direction] = [
-            PreparedLayer(weights.part(f"{direction}_{k}"), model.options, record)
-            for k in range(model.options.n_layers)
+def encoder_with(model: BiLm, capture: Any) -> Encoder:
+    encoder = Encoder(model)
+    for direction in DIRECTIONS:
+        layers = model._elmo_lstm.layers(direction)
+        encoder._layers[direction] = [
+            FastLstmLayer(layer, reads_types=k == 0, capture=capture)
+            for k, layer in enumerate(layers)
         ]
     return encoder
 
@@ -73,29 +74,29 @@ def assert_same(found: list[np.ndarray], expected: list[np.ndarray]) -> None:
 
 
 @pytest.mark.parametrize("window_tokens", [1, 150, 10_000])
-def test_recorded_steps_give_the_same(
+def test_captured_steps_give_the_same(
     model: BiLm, texts: list[list[str]], window_tokens: int
 ) -> None:
-    record = Recordings()
-    encoder = encoder_with(model, record)
+    capture = FakeGraphs()
+    encoder = encoder_with(model, capture)
     expected = read(encoder_with(model, None), texts)
     for _ in range(2):
         assert_same(read(encoder, texts, window_tokens), expected)
     # Rows from 44 down to 1: 64, 32, 16, 8, for two layers in two directions.
-    assert record.n_recorded == 4 * 4
-    assert record.n_replayed > 2 * 4 * 90
+    assert capture.n_captured == 4 * 4
+    assert capture.n_replayed > 2 * 4 * 90
 
 
-def test_large_steps_are_not_recorded(
+def test_large_steps_are_not_captured(
     model: BiLm, texts: list[list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Windows then go from usual steps to recorded ones, with the state."""
+    """Windows then go from ordinary steps to captured ones, with the state."""
     operations = 2 * 24 * 9 * 8
-    monkeypatch.setattr(cuda_graphs, "_MOST_OPERATIONS", 20.0 * operations)
-    record = Recordings()
-    encoder = encoder_with(model, record)
+    monkeypatch.setattr(cuda_graphs, "_MAX_OPERATIONS", 20.0 * operations)
+    capture = FakeGraphs()
+    encoder = encoder_with(model, capture)
     assert_same(read(encoder, texts, 333), read(encoder_with(model, None), texts))
-    assert record.n_recorded == 3 * 4  # 32 for up to 20 rows, 16, 8
+    assert capture.n_captured == 3 * 4  # 32 for up to 20 rows, 16, 8
 
 
 def fail(take_step: Callable[[], object]) -> Callable[[], object]:
@@ -106,21 +107,21 @@ def forget(take_step: Callable[[], object]) -> Callable[[], object]:
     return lambda: None
 
 
-@pytest.mark.parametrize("record", [fail, forget])
-def test_recording_that_does_not_work_is_left(
+@pytest.mark.parametrize("capture", [fail, forget])
+def test_capture_that_does_not_work_is_not_used(
     model: BiLm,
     texts: list[list[str]],
-    record: Any,
+    capture: Any,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     with caplog.at_level(logging.WARNING):
-        found = read(encoder_with(model, record), texts)
+        found = read(encoder_with(model, capture), texts)
     assert_same(found, read(encoder_with(model, None), texts))
     assert len(caplog.records) == 4 * 4
 
 
 def test_threads_take_turns(model: BiLm, texts: list[list[str]]) -> None:
-    encoder = encoder_with(model, Recordings())
+    encoder = encoder_with(model, FakeGraphs())
     expected = read(encoder_with(model, None), texts)
     results: dict[int, list[np.ndarray]] = {}
 
@@ -143,36 +144,38 @@ def test_random_numbers_of_the_user_are_left_alone(
     torch.manual_seed(0)
     expected = torch.rand(3)
     torch.manual_seed(0)
-    read(encoder_with(model, Recordings()), texts)
+    read(encoder_with(model, FakeGraphs()), texts)
     assert torch.equal(torch.rand(3), expected)
 
 
-def test_precision_of_products_is_part_of_a_recording(
-    model: BiLm, texts: list[list[str]]
+@pytest.mark.parametrize(
+    ("value", "requested"), [(None, False), ("0", False), ("", False), ("1", True)]
+)
+def test_graphs_are_off_unless_requested(
+    monkeypatch: pytest.MonkeyPatch, value: str | None, requested: bool
 ) -> None:
-    record = Recordings()
-    encoder = encoder_with(model, record)
-    read(encoder, texts[-2:])
-    try:
-        torch.set_float32_matmul_precision("high")
-        read(encoder, texts[-2:])
-    finally:
-        torch.set_float32_matmul_precision("highest")
-    assert record.n_recorded == 2 * 4
+    monkeypatch.delenv("SKLEARN_ELMO_CUDA_GRAPHS", raising=False)
+    if value is not None:
+        monkeypatch.setenv("SKLEARN_ELMO_CUDA_GRAPHS", value)
+    assert cuda_graphs.are_requested() is requested
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_graphs_on_a_gpu(
-    tiny_model: Path, texts: list[list[str]], precision: Any
+    tiny_model: Path,
+    texts: list[list[str]],
+    precision: Any,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setenv("SKLEARN_ELMO_CUDA_GRAPHS", "1")
     files = read_model(tiny_model)
     model = BiLm.from_arrays(files.options, files.arrays)
     expected = read(Encoder(model, precision), texts)
-    weights = Encoder.weights_of(model.to("cuda"), precision)
-    encoder = Encoder(weights, model.options, records_steps=True)
-    assert encoder._cells["forward"][0]._recorder is not None
+    encoder = Encoder(model.to("cuda"), precision)
+    graphs = encoder._layers["forward"][0]._graphs
+    assert graphs is not None
     for row, right in zip(read(encoder, texts), expected, strict=True):
         atol = 1e-5 if precision == "float32" else 0.05
         np.testing.assert_allclose(row, right, rtol=0, atol=atol)
-    assert encoder._cells["forward"][0]._recorder.stage(8) is not None
+    assert graphs.buffers(8) is not None

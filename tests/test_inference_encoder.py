@@ -16,10 +16,10 @@ from reference_numpy import ReferenceElmo, RowState, read_arrays
 from sklearn_elmo.bilm.model import BiLm
 from sklearn_elmo.bilm.weights import read_model
 from sklearn_elmo.inference import encoder as encoder_module
-from sklearn_elmo.inference import linear
-from sklearn_elmo.inference import token_cache as token_vectors_module
+from sklearn_elmo.inference import linear, token_cache
 from sklearn_elmo.inference.encoder import Encoder
-from sklearn_elmo.inference.linear import PRECISIONS, prepare_weight
+from sklearn_elmo.inference.linear import make_linear
+from sklearn_elmo.inference.precision import PRECISIONS
 from sklearn_elmo.inference.reductions import reduce_texts, token_layers
 
 TOLERANCE = {"atol": 1e-5, "rtol": 1e-4}
@@ -287,7 +287,7 @@ def test_more_distinct_tokens_than_are_kept(
     n_kept: int,
 ) -> None:
     """Whatever the bound of the kept token vectors, the numbers are the same."""
-    monkeypatch.setattr(token_vectors_module, "_TABLE_BYTES", n_kept * 4 * 8)
+    monkeypatch.setattr(token_cache, "_TABLE_BYTES", n_kept * 4 * 8)
     encoder = Encoder(load(tiny_model))
     texts = [
         [token for k in range(20) for token in ("the", f"{i}-{k}")] for i in range(5)
@@ -524,8 +524,10 @@ def test_product_of_any_height(precision: Any, with_bias: bool) -> None:
     for n_in, n_out in [(16, 64), (5, 3), (1, 1), (33, 20)]:
         weight = rng.normal(size=(n_out, n_in)).astype(np.float32)
         bias = rng.normal(size=n_out).astype(np.float32)
-        product = prepare_weight(torch.from_numpy(weight), precision).product(
-            torch.from_numpy(bias) if with_bias else None
+        product = make_linear(
+            torch.from_numpy(weight),
+            torch.from_numpy(bias) if with_bias else None,
+            precision,
         )
         inputs = rng.normal(size=(40, n_in)).astype(np.float32)
         inputs[7] = 0.0
@@ -543,24 +545,24 @@ def test_product_of_any_height(precision: Any, with_bias: bool) -> None:
         assert error.max() < 1e-6
 
 
-@pytest.mark.parametrize("kind", [linear._Bfloat16Product, linear._RoundedProduct])
+@pytest.mark.parametrize("kind", [linear._Bfloat16Linear, linear._RoundedLinear])
 def test_bfloat16_rounds_factors_whatever_multiplies_them(
     monkeypatch: pytest.MonkeyPatch, kind: Any
 ) -> None:
-    monkeypatch.setattr(linear, "_fastest_bfloat16_product", lambda: kind)
+    monkeypatch.setattr(linear, "_fastest_bfloat16_kind", lambda: kind)
     generator = torch.Generator().manual_seed(0)
     weight = torch.randn(24, 40, generator=generator)
     inputs = torch.randn(9, 40, generator=generator)
     bias = torch.randn(24, generator=generator)
     factors = (part.to(torch.bfloat16).double() for part in (inputs, weight.t()))
     expected = next(factors) @ next(factors) + bias
-    found = prepare_weight(weight, "bfloat16").product(bias)(inputs)
+    found = make_linear(weight, bias, "bfloat16")(inputs)
     # The true product's result may be rounded to bfloat16 before the bias.
     torch.testing.assert_close(
         found.double(),
         expected,
         rtol=0.0,
-        atol=0.1 if kind is linear._Bfloat16Product else 1e-5,
+        atol=0.1 if kind is linear._Bfloat16Linear else 1e-5,
     )
     assert not torch.allclose(
         found.double(), (inputs @ weight.t() + bias).double(), rtol=0.0, atol=1e-4

@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from sklearn_elmo import ElmoVectorizer
+from sklearn_elmo.bilm.lstm import Direction
 from sklearn_elmo.inference import reductions
 from sklearn_elmo.inference.encoder import Encoder
 from sklearn_elmo.inference.reductions import reduce_texts, token_layers
@@ -203,7 +204,7 @@ def test_less_is_read_at_once_when_memory_runs_out(
     torch.set_num_threads(n_threads)
     try:
         found = reduce_texts(
-            encoder, texts, reductions=names, advance=told.append, **how
+            encoder, texts, reductions=names, progress=told.append, **how
         )
         found_rows = token_layers(encoder, texts, **how)
     finally:
@@ -229,13 +230,13 @@ def test_memory_too_small_for_one_token_is_an_error(
 def test_other_errors_are_not_tried_again(
     encoder: Encoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    calls: list[int] = []
+    calls: list[Direction] = []
 
-    def read(batch: slice, half: int, window_tokens: int) -> None:
-        calls.append(half)
+    def read(batch: slice, direction: Direction, window_tokens: int) -> None:
+        calls.append(direction)
         message = "something else"
         raise RuntimeError(message)
 
     with pytest.raises(RuntimeError, match="something else"):
-        reductions._read_within_memory(read, slice(0, 8), 0, 100)
-    assert calls == [0]
+        reductions._read_within_memory(read, slice(0, 8), "forward", 100)
+    assert calls == ["forward"]

@@ -5,6 +5,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from sklearn_elmo.errors import StoreError
+from sklearn_elmo.inference.precision import PRECISIONS
 
 if TYPE_CHECKING:
     from sklearn_elmo.store import EmbeddingStore
@@ -57,9 +58,7 @@ def _add_fill(actions: Any) -> None:
     action.add_argument("--state", choices=("zero", "warm"), default="zero")
     action.add_argument("--max-tokens", type=int, metavar="N")
     action.add_argument("--device", default="auto")
-    action.add_argument(
-        "--precision", choices=("float32", "bfloat16", "int8"), default="float32"
-    )
+    action.add_argument("--precision", choices=PRECISIONS, default="float32")
     action.add_argument("-v", "--verbose", action="store_true", help="show progress")
     action.set_defaults(do=_fill)
 

@@ -19,6 +19,7 @@ from sklearn_elmo.cli.flags import (
 )
 from sklearn_elmo.cli.tables import FORMATS, Table, chunks
 from sklearn_elmo.errors import TextValueError
+from sklearn_elmo.inference.precision import PRECISIONS
 from sklearn_elmo.pooling_table import POOLINGS
 
 if TYPE_CHECKING:
@@ -186,7 +187,7 @@ def _add_running_arguments(group: Any) -> None:
     )
     group.add_argument(
         "--precision",
-        choices=("float32", "bfloat16", "int8"),
+        choices=PRECISIONS,
         default="float32",
         help="default: float32",
     )

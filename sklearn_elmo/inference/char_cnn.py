@@ -69,9 +69,10 @@ class FastCharacterCnn:
         )
         for block in row_blocks(len(order), _TOKENS_PER_PRODUCT):
             rows = order[block]
+            parts = [rows[k] for k in row_blocks(len(rows), _TOKENS_PER_CONVOLUTION)]
             pooled = [
                 self._pool(character_ids[part].to(self.device), int(lengths[part[-1]]))
-                for part in rows.split(_TOKENS_PER_CONVOLUTION)
+                for part in parts
             ]
             vectors[rows.to(self.device)] = self._finish(torch.cat(pooled))
         return vectors

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from sklearn_elmo.bilm.lstm import LstmLayer
 from sklearn_elmo.inference.cuda_graphs import Capture, StepGraphs
-from sklearn_elmo.inference.linear import make_linear
+from sklearn_elmo.inference.linear import Linear, make_linear
 from sklearn_elmo.inference.precision import Precision
 from sklearn_elmo.inference.step_buffers import RowState, StepBuffers
 
@@ -53,12 +53,12 @@ class FastLstmLayer:
         input_weight = layer.input_linearity.weight * factors[:, None]
         state_weight = layer.state_linearity.weight * factors[:, None]
         bias = layer.state_linearity.bias * factors
+        self._project_types: Linear | None = None
         if reads_types:
             self._project_types = make_linear(input_weight, bias, precision)
             self._gates = make_linear(state_weight, None, precision, "sigmoid")
             self._input_width = 4 * self._cell_dim
         else:
-            self._project_types = None
             joined = torch.cat([input_weight, state_weight], dim=1)
             self._gates = make_linear(joined, bias, precision, "sigmoid")
             self._input_width = 2 * self._output_dim

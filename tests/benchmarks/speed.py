@@ -38,7 +38,8 @@ from task_data import read_messages, read_text_set
 
 from sklearn_elmo import ElmoVectorizer, models
 from sklearn_elmo.bilm.options import BiLmOptions
-from sklearn_elmo.inference.linear import PRECISIONS, prepare_weight
+from sklearn_elmo.inference.linear import make_linear
+from sklearn_elmo.inference.precision import PRECISIONS
 from sklearn_elmo.text.tokenizers import resolve_tokenizer
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -98,7 +99,7 @@ def product_rate(options: BiLmOptions, device: str = "cpu") -> float:
     weight = torch.randn(4 * options.cell_dim, options.projection_dim, device=device)
     inputs = torch.randn(512, options.projection_dim, device=device)
     with torch.inference_mode():
-        product = prepare_weight(weight, "float32").product(None)
+        product = make_linear(weight, None, "float32")
 
         def multiply() -> None:
             product(inputs)
