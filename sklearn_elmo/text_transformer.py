@@ -8,7 +8,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 
 from sklearn_elmo.errors import InvalidParameterError, TextValueError
 from sklearn_elmo.messages import quote
-from sklearn_elmo.text import as_texts, column_name
+from sklearn_elmo.text import as_texts, column_name, frame_column
 
 __all__ = ["TextTransformer"]
 
@@ -48,11 +48,11 @@ class TextTransformer(TransformerMixin, BaseEstimator):
     def _list_fitted_column(self, X: Any) -> list[Any]:
         """Return the texts of the column that `fit` was given.
 
-        A container without a name, such as a list, is accepted: it cannot be the wrong
-        column.
+        As in scikit-learn only frames are checked. A Series is accepted whatever its
+        name, which libraries change: Spark, for example, calls it ``_0``.
         """
         texts = self._list_texts(X)
-        name, expected = column_name(X), self._fitted_column()
+        name, expected = frame_column(X), self._fitted_column()
         if name is not None and expected is not None and name != expected:
             message = (
                 "The feature names should match those that were passed during fit: "

@@ -74,13 +74,23 @@ def test_features_of_a_column_without_a_name_have_no_prefix(X, make):
     assert list(given) == [f"x0_{name}" for name in names]
 
 
+def test_a_series_may_have_any_name(make):
+    """Spark passes the columns of a pandas_udf as ``_0``."""
+    vectorizer = make().fit(NAMED["pandas series"])
+    rows = vectorizer.transform(NAMED["pandas series"].rename("_0"))
+    np.testing.assert_array_equal(rows, vectorizer.transform(TEXTS))
+
+
 def test_a_new_fit_forgets_the_name_of_the_column(make):
     vectorizer = make().fit(NAMED["pandas frame"]).fit(TEXTS)
     assert not hasattr(vectorizer, "feature_names_in_")
     assert vectorizer.get_feature_names_out()[0].startswith("elmo_")
 
 
-@pytest.mark.parametrize("X", NAMED.values(), ids=NAMED)
+FRAMES = {name: X for name, X in NAMED.items() if "series" not in name}
+
+
+@pytest.mark.parametrize("X", FRAMES.values(), ids=FRAMES)
 @pytest.mark.parametrize("kind", [ElmoVectorizer, ElmoTokenVectorizer])
 def test_another_column_than_that_of_fit_is_refused(X, kind, make):
     vectorizer = make(kind).fit(pd.DataFrame({"title": TEXTS}))

@@ -1,6 +1,6 @@
 """Texts in any container -> token lists; knows nothing of models."""
 
-from sklearn_elmo.text.column_names import column_name
+from sklearn_elmo.text.column_names import column_name, frame_column
 from sklearn_elmo.text.containers import as_texts
 from sklearn_elmo.text.sentences import split_sentences
 from sklearn_elmo.text.tokenizers import (
@@ -14,6 +14,7 @@ __all__ = [
     "TOKENIZERS",
     "as_texts",
     "column_name",
+    "frame_column",
     "resolve_tokenizer",
     "split_sentences",
     "tokenize_texts",

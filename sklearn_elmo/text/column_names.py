@@ -2,7 +2,7 @@
 
 from typing import Any
 
-__all__ = ["column_name"]
+__all__ = ["column_name", "frame_column"]
 
 
 def column_name(X: Any) -> str | None:
@@ -27,12 +27,20 @@ def column_name(X: Any) -> str | None:
     >>> column_name(["good"]) is None
     True
     """
+    # Open files have a name as well, but no dtype.
+    name = getattr(X, "name", None) if hasattr(X, "dtype") else None
+    return frame_column(X) or (name if isinstance(name, str) and name else None)
+
+
+def frame_column(X: Any) -> str | None:
+    """Return the name of the only column of a frame or Arrow table, None for others.
+
+    Parameters and result as in `column_name`.
+    """
     columns = getattr(X, "column_names", None)  # of an Arrow table
     if columns is None:
         columns = getattr(X, "columns", None)
-    if columns is not None:
-        name = columns[0] if len(columns) == 1 else None
-    else:
-        # Open files have a name as well, but no dtype.
-        name = getattr(X, "name", None) if hasattr(X, "dtype") else None
+    if columns is None or len(columns) != 1:
+        return None
+    (name,) = columns
     return name if isinstance(name, str) and name else None
