@@ -123,7 +123,7 @@ def read_header(file: io.FileIO, path: Path, n_bytes: int) -> Segment:
     try:
         return _checked(parse_json(text), path, n_bytes, stop)
     except (ValueError, KeyError, TypeError) as error:
-        message = f"the header makes no sense ({quote(error)})"
+        message = f"the header makes no sense: {error}"
         raise SegmentDamagedError(message) from error
 
 
@@ -138,6 +138,9 @@ def _checked(header: Any, path: Path, n_bytes: int, header_stop: int) -> Segment
     if not isinstance(header, dict) or not isinstance(header["fields"], dict):
         message = "not a mapping"
         raise TypeError(message)
+    if not header["fields"]:
+        message = "no fields"
+        raise ValueError(message)
     if header["recipe"] != path.parent.name:
         message = f"it belongs to the recipe {quote(header['recipe'])}"
         raise ValueError(message)

@@ -1,5 +1,6 @@
 """`EmbeddingStore`: the store as users see it."""
 
+import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -23,6 +24,8 @@ from sklearn_elmo.store.segment import Damage, damage_of
 from sklearn_elmo.store.view import view_of
 
 _COMPACT_TIMEOUT_S = 60.0
+
+logger = logging.getLogger(__name__)
 
 _CONSTRAINTS = {
     "path": Constraint(
@@ -199,9 +202,7 @@ class EmbeddingStore:
         folders = self._recipe_folders()
         before = maintenance.size_of(folders)
         with ExitStack() as held:
-            if folders and not lock(
-                held, self._folder(), "maintenance", _COMPACT_TIMEOUT_S
-            ):
+            if folders and not self._lock_maintenance(held):
                 message = (
                     f"Another process is compacting {self._folder()}, or has stopped "
                     "while doing so. Try again later."
@@ -290,6 +291,14 @@ class EmbeddingStore:
     def _recipe_folders(self) -> list[Path]:
         self._check_parameters()
         return maintenance.recipe_folders(self._folder())
+
+    def _lock_maintenance(self, held: ExitStack) -> bool:
+        """Return False if another process holds the lock for too long."""
+        try:
+            return lock(held, self._folder(), "maintenance", _COMPACT_TIMEOUT_S)
+        except OSError as error:  # two processes may merge the same files, safely
+            logger.info("Going on without locks in %s: %s", self._folder(), error)
+            return True
 
     def _cleanup(self, before: maintenance.StoreSize) -> Cleanup:
         after = maintenance.size_of(self._recipe_folders())
