@@ -17,7 +17,14 @@ from store_workers import FIELDS, keys_of, recipe_of, request
 
 from sklearn_elmo import atomic_files
 from sklearn_elmo.errors import CacheWarning
-from sklearn_elmo.store import EmbeddingStore, cache_warnings, maintenance, view
+from sklearn_elmo.store import (
+    EmbeddingStore,
+    cache_warnings,
+    locks,
+    maintenance,
+    segment,
+    view,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -167,7 +174,7 @@ def test_rows_of_another_key_are_not_taken(tmp_path):
         assert request(restarted(store), range(50)) == 2
 
 
-def test_compact_mends_damage_outside_the_rows(tmp_path):
+def test_compact_repairs_damage_outside_the_rows(tmp_path):
     store = EmbeddingStore(tmp_path)
     request(store, range(5))
     path = only_segment(store)
@@ -201,7 +208,7 @@ def test_many_damaged_files_are_one_warning(tmp_path):
         assert request(restarted(store), range(30)) == 30
 
 
-def test_damaged_recipe_is_found_and_mended(tmp_path):
+def test_damaged_recipe_is_found_and_written_again(tmp_path):
     store = EmbeddingStore(tmp_path)
     request(store, range(3))
     words = recipe_of(store).path / "recipe.json"
@@ -336,6 +343,42 @@ def test_reads_that_fail(tmp_path, monkeypatch):
     assert request(restarted(store), range(20)) == 0  # nothing was thrown away
 
 
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.EIO, errno.EACCES])
+@pytest.mark.parametrize("restart", [False, True])
+def test_segment_is_used_again_after_a_transient_error(
+    tmp_path, monkeypatch, number, restart
+):
+    store = EmbeddingStore(tmp_path)
+    request(store, range(20))
+    if restart:
+        view.forget_all()
+
+    def fail(*arguments, **keywords):
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as patch, one_warning(os.strerror(number)):
+        patch.setattr(os, "open", fail)
+        patch.setattr(atomic_files, "_write_all", fail)
+        assert request(store, range(20)) == 20
+    assert request(store, range(20)) == 0
+
+
+def test_short_transient_error_costs_no_computation(tmp_path, monkeypatch):
+    store = EmbeddingStore(tmp_path)
+    request(store, range(20))
+    open_file = os.open
+    n_failures = iter(range(2))
+
+    def fail_twice(*arguments, **keywords):
+        if next(n_failures, None) is not None:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        return open_file(*arguments, **keywords)
+
+    monkeypatch.setattr(os, "open", fail_twice)
+    with one_warning("Too many open files"):
+        assert request(store, range(20)) == 0
+
+
 @pytest.mark.parametrize("number", [errno.ENOENT, errno.ESTALE])  # this one on NFS
 def test_segment_removed_while_it_is_read_is_only_a_miss(tmp_path, monkeypatch, number):
     store = EmbeddingStore(tmp_path)
@@ -427,7 +470,7 @@ def test_old_temporary_files_are_removed(tmp_path):
     assert new.exists()
 
 
-def test_upkeep_that_fails_is_no_trouble(tmp_path, monkeypatch):
+def test_maintenance_that_fails_does_no_harm(tmp_path, monkeypatch):
     def fail(*arguments, **keywords):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -438,7 +481,7 @@ def test_upkeep_that_fails_is_no_trouble(tmp_path, monkeypatch):
     assert len(recipe_of(store).missing(keys_of(range(100)), FIELDS)) == 0
 
 
-def test_unreadable_usage_counts_start_anew(tmp_path):
+def test_unreadable_usage_counts_start_again(tmp_path):
     store = EmbeddingStore(tmp_path)
     request(store, range(5))
     usage = recipe_of(store).path / "usage.json"
@@ -447,3 +490,74 @@ def test_unreadable_usage_counts_start_anew(tmp_path):
     view.forget_all()
     request(store, range(5))
     assert store.info()["hits"] == 5
+
+
+# ----------------------------------------------------------------- faults at every call
+
+CALLS = [
+    "fstat",
+    "lstat",
+    "mkdir",
+    "open",
+    "rename",
+    "replace",
+    "scandir",
+    "fsync",
+    "stat",
+    "unlink",
+    "utime",
+]
+
+
+class Fault:
+    """Makes one call of the operating system fail, counted over all of them."""
+
+    def __init__(self, patch, number):
+        self.number = number
+        self.n_calls = 0
+        self.fails_at = -1
+        for name in CALLS:
+            patch.setattr(os, name, self.wrap(getattr(os, name)))
+        patch.setattr(atomic_files, "_write_all", self.wrap(atomic_files._write_all))
+        patch.setattr(segment, "_read_into", self.wrap(segment._read_into))
+        patch.setattr(locks, "_set_lock", self.wrap(locks._set_lock))
+
+    def wrap(self, function):
+        def call(*arguments, **keywords):
+            self.n_calls += 1
+            if self.n_calls == self.fails_at:
+                raise OSError(self.number, os.strerror(self.number))
+            return function(*arguments, **keywords)
+
+        return call
+
+    def arm(self, fails_at):
+        self.n_calls, self.fails_at = 0, fails_at
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC, errno.EMFILE])
+def test_fault_at_every_call(tmp_path, monkeypatch, no_fsync, number):
+    monkeypatch.setattr(maintenance, "_SEGMENTS_PER_CLASS", 2)
+    fault = Fault(monkeypatch, number)
+    for fails_at in itertools.count(1):
+        store = restarted(EmbeddingStore(tmp_path / str(fails_at), max_bytes=50_000))
+        fault.arm(-1)
+        request(store, range(4))
+        view.forget_all()
+        fault.arm(fails_at)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            request(store, range(8))
+            request(store, range(12))
+        was_reached = fault.n_calls >= fails_at
+        fault.arm(-1)
+        assert {w.category for w in caught} <= {CacheWarning}
+        assert len(caught) <= 1
+        assert store.verify() == []
+        request(restarted(store), range(12))
+        assert request(restarted(store), range(12)) == 0
+        shutil.rmtree(store.path)
+        if not was_reached:
+            break
+    assert fails_at > 100

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -100,14 +101,99 @@ def test_dead_process_is_not_waited_for(start, tmp_path):
     assert time.monotonic() - before < 5
 
 
-def test_stopped_process_is_waited_for_for_a_time(start, tmp_path, monkeypatch):
-    monkeypatch.setattr(claims, "NEWS_TIMEOUT_S", 0.2)
+def test_stopped_process_is_waited_for_once(start, tmp_path, monkeypatch):
+    monkeypatch.setattr(claims, "NEWS_TIMEOUT_S", 0.5)
     holder = start("hold", tmp_path, 100)
     assert holder.stdout.readline() == "holding\n"
     holder.send_signal(signal.SIGSTOP)
     with pytest.warns(CacheWarning, match="goes on alone"):
         assert request(EmbeddingStore(tmp_path), range(100)) == 100
+    monkeypatch.setattr(claims, "NEWS_TIMEOUT_S", 3600)
+    before = time.monotonic()
     assert request(EmbeddingStore(tmp_path), range(200)) == 100
+    recipe_of(EmbeddingStore(tmp_path)).path.joinpath("usage.json").unlink()
+    for path in recipe_of(EmbeddingStore(tmp_path)).path.glob("seg-*.h5"):
+        path.unlink()
+    assert request(EmbeddingStore(tmp_path), range(200)) == 200
+    assert time.monotonic() - before < 5
+
+
+def test_process_stopped_while_claiming_is_waited_for_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(claims, "CLAIMING_TIMEOUT_S", 0.5)
+    store = EmbeddingStore(tmp_path)
+    request(store, [0])
+    with ExitStack() as stopped:
+        assert lock(stopped, recipe_of(store).path, "claims")
+        before = time.monotonic()
+        with pytest.warns(CacheWarning, match="goes on alone"):
+            assert request(store, range(1, 300)) == 299
+        assert time.monotonic() - before > 0.5
+        monkeypatch.setattr(claims, "CLAIMING_TIMEOUT_S", 3600)
+        before = time.monotonic()
+        for first in range(300, 600, 30):
+            assert request(store, range(first, first + 30)) == 30
+        assert time.monotonic() - before < 5
+    sizes = []
+
+    def compute(positions):
+        sizes.append(len(positions))
+        return rows_of([1000 + position for position in positions])
+
+    recipe_of(store).get_or_compute(keys_of(range(1000, 1900)), FIELDS, compute)
+    assert len(sizes) > 1  # the work is shared again
+
+
+def test_stopped_counter_of_usage_costs_one_short_wait(tmp_path):
+    store = EmbeddingStore(tmp_path)
+    request(store, [0])
+    with ExitStack() as stopped:
+        assert lock(stopped, recipe_of(store).path, "usage")
+        before = time.monotonic()
+        for number in range(1, 40):
+            request(store, [number])
+        assert time.monotonic() - before < 4
+    assert store.info()["misses"] == 40
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="patches flock")
+@pytest.mark.parametrize("function", ["fcntl.flock", "os.close"])
+def test_release_that_fails_does_not_end_the_computation(
+    tmp_path, monkeypatch, function
+):
+    import fcntl
+
+    flock, close = fcntl.flock, os.close
+
+    def fail_to_unlock(handle, operation):
+        flock(handle, operation)
+        if operation == fcntl.LOCK_UN:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    def fail_to_close(handle):
+        close(handle)
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    failing = {"fcntl.flock": fail_to_unlock, "os.close": fail_to_close}[function]
+    store = EmbeddingStore(tmp_path)
+    with monkeypatch.context() as patch:
+        if function == "os.close":
+            patch.setattr(os, "fsync", lambda handle: None)
+            patch.setattr("sklearn_elmo.atomic_files._flush_to_disk", lambda path: None)
+        patch.setattr(function, failing)
+        assert request(store, range(300)) == 300
+    assert request(store, range(300)) == 0
+    assert request(store, range(300, 400)) == 100
+
+
+def test_claimed_keys_can_be_read_while_the_claim_is_locked(start, tmp_path):
+    """Windows refuses to read a locked file."""
+    holder = start("hold", tmp_path, 100)
+    assert holder.stdout.readline() == "holding\n"
+    folder = recipe_of(EmbeddingStore(tmp_path)).path / LOCK_FOLDER
+    (claim,) = folder.glob("claim-*[!s]")
+    assert claim.stat().st_size == 0
+    keys = claim.with_name(claim.name + claims.KEYS_SUFFIX).read_bytes()
+    assert keys == b"".join(keys_of(range(100)))
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
