@@ -1,7 +1,7 @@
 """Documents: sentence by sentence, or as one text.
 
 An LSTM reads word after word, so a long text takes long. ``split="sentences"`` reads
-and caches each sentence by itself and pools over all of their tokens: an edited document
+and caches each sentence by itself and pools over all tokens: an edited document
 costs only the sentences that changed.
 """
 

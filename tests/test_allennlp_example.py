@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-EXAMPLE = Path(__file__).parents[1] / "examples" / "train_classifier_with_elmo.py"
+EXAMPLE = Path(__file__).parents[1] / "examples" / "11_fine_tuning_in_torch.py"
 
 
 @pytest.mark.slow

@@ -1,9 +1,11 @@
-"""What the README says runs."""
+"""Every code block of the README runs as written, alone."""
 
 import re
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 README = Path(__file__).parents[1] / "README.md"
 
@@ -15,15 +17,22 @@ def blocks(language: str) -> list[str]:
 
 def test_readme_begins_with_the_two_commands() -> None:
     install_and_run, install_and_test = blocks("bash")[:2]
-    assert install_and_run.rstrip().endswith("python examples/quickstart.py")
+    assert install_and_run.rstrip().endswith("python examples/01_quickstart.py")
     assert install_and_test.rstrip().endswith("python -m pytest")
 
 
-def test_readme_python_runs(tmp_path: Path) -> None:
-    """The blocks make one script: later ones use names of the first."""
-    imports = "from sklearn.model_selection import GridSearchCV\n"
-    script = tmp_path / "readme.py"
-    script.write_text(imports + "\n".join(blocks("python")), encoding="utf-8")
+EXPECTED = {
+    "make_pipeline(elmo": "['spam' 'ham']\n",
+    "make_column_transformer": "['title_elmo_layer2_mean_0', 'price']\n",
+    "GridSearchCV": "18 candidates, each text read once\n",
+    "ElmoTagger": None,
+}
+
+
+@pytest.mark.parametrize("block", blocks("python"), ids=lambda block: block[:40])
+def test_readme_block_runs_alone(block: str, tmp_path: Path) -> None:
+    script = tmp_path / "block.py"
+    script.write_text(block, encoding="utf-8")
     finished = subprocess.run(
         [sys.executable, script],
         cwd=tmp_path,
@@ -31,6 +40,25 @@ def test_readme_python_runs(tmp_path: Path) -> None:
         text=True,
         timeout=300,
         check=False,
+        env=None,
     )
     assert finished.returncode == 0, finished.stderr
-    assert re.fullmatch(r"\[[01] [01]\]\n", finished.stdout)
+    (expected,) = (text for part, text in EXPECTED.items() if part in block)
+    assert expected is None or finished.stdout == expected
+
+
+def test_readme_links_and_pictures_exist() -> None:
+    text = README.read_text(encoding="utf-8")
+    targets = re.findall(r"\]\(([^)#:]+)\)", text)
+    assert targets
+    assert [t for t in targets if not (README.parent / t).exists()] == []
+
+
+def test_training_in_the_readme_names_real_parameters() -> None:
+    """Its block trains for an hour, so it is compiled and its call checked."""
+    from sklearn_elmo import ElmoPretrainer
+
+    (block,) = blocks("py")
+    compile(block, "README.md", "exec")
+    called = re.findall(r"(\w+)=", block.split("ElmoPretrainer(")[1].split(")")[0])
+    assert set(called) <= set(ElmoPretrainer().get_params())

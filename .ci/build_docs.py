@@ -1,0 +1,37 @@
+"""Build the API reference of the public names with pdoc; any warning is an error.
+
+    python .ci/build_docs.py [FOLDER]      (default: build/docs)
+
+Needs the extra "docs". Open FOLDER/sklearn_elmo.html.
+"""
+
+import sys
+import warnings
+from pathlib import Path
+
+import pdoc
+
+import sklearn_elmo
+import sklearn_elmo.allennlp
+
+MODULES = (
+    "sklearn_elmo",
+    "sklearn_elmo.models",
+    "sklearn_elmo.allennlp",
+    "sklearn_elmo.errors",
+)
+
+
+def main(folder: str = "build/docs") -> None:
+    warnings.simplefilter("error")
+    # pdoc does not call the package's __getattr__, which imports names on first use.
+    for package in (sklearn_elmo, sklearn_elmo.allennlp):
+        for name in package.__all__:
+            setattr(package, name, getattr(package, name))
+    pdoc.render.configure(docformat="numpy", show_source=True)
+    pdoc.pdoc(*MODULES, output_directory=Path(folder))
+    sys.stdout.write(f"{len(list(Path(folder).rglob('*.html')))} pages in {folder}\n")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
