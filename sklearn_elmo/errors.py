@@ -7,6 +7,8 @@ knowing this package.
 __all__ = [
     "CacheWarning",
     "CorpusError",
+    "CorpusNotFoundError",
+    "CorpusTypeError",
     "DownloadError",
     "InvalidParameterError",
     "LongTokenWarning",
@@ -63,6 +65,14 @@ class StoreError(SklearnElmoError, OSError):
 
 class CorpusError(SklearnElmoError, ValueError):
     """The training text is empty, binary or otherwise unusable."""
+
+
+class CorpusTypeError(CorpusError, TextTypeError):
+    """The training text contains something that is not a text."""
+
+
+class CorpusNotFoundError(CorpusError, FileNotFoundError):
+    """A file or folder with training text does not exist."""
 
 
 class TrainingError(SklearnElmoError, RuntimeError):

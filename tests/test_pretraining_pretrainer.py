@@ -411,7 +411,7 @@ def test_the_teachers_texts_are_rows_of_like_length(fitted, tmp_path):
     from sklearn_elmo.pretraining.corpus import encode_documents
 
     text = encode_documents([make_sentences(PEOPLE)], str.split)
-    texts = TeacherTexts.ask(
+    texts = TeacherTexts.from_teacher(
         bag_of_letters, text, 100, np.random.default_rng(0), tmp_path / "t.npy"
     )
     drawn = texts.draw(16, np.random.default_rng(1))
@@ -433,7 +433,7 @@ def test_the_teachers_texts_are_read_in_lower_case(tmp_path):
     text = encode_documents([lines], str.split)
 
     def words_drawn(share):
-        texts = TeacherTexts.ask(
+        texts = TeacherTexts.from_teacher(
             bag_of_letters,
             text,
             60,

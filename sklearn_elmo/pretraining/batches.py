@@ -1,4 +1,4 @@
-"""Which words each step of training reads."""
+"""The words that each training step reads."""
 
 from dataclasses import dataclass
 
@@ -7,62 +7,67 @@ import numpy.typing as npt
 
 from sklearn_elmo.pretraining.corpus import EncodedText
 
-__all__ = ["Lanes"]
+__all__ = ["BatchStreams"]
 
 IdArray = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Lanes:
-    """A text cut into lanes that are read side by side, state carried along each.
+class BatchStreams:
+    """A text cut into parallel streams; the LSTM state is carried along each of them.
 
-    The forward direction reads the text in lanes, the backward direction the text
-    reversed: its lanes are others, so that its state, too, is that of the words
-    just read (and not the wrong one that reversing each piece by itself would give).
+    The forward direction reads streams of the text, the backward direction streams of
+    the reversed text. Its state is therefore also that of the words just read, which
+    reversing each piece on its own would not give.
 
     Attributes
     ----------
     text : EncodedText
-    n_lanes : int
+    n_streams : int
+        Streams that are read in parallel, the rows of a batch.
     n_steps : int
-        Words of each lane in one step of training.
+        Words of each stream that one training step reads.
     """
 
     text: EncodedText
-    n_lanes: int
+    n_streams: int
     n_steps: int
 
     @property
-    def lane_length(self) -> int:
-        """Words of a lane, the last of which is only predicted."""
-        return len(self.text.ids) // self.n_lanes
+    def stream_length(self) -> int:
+        """Words of a stream; the last one is predicted, but not read."""
+        return len(self.text.ids) // self.n_streams
 
     @property
     def steps_per_epoch(self) -> int:
-        """Steps until every lane has been read."""
-        return max(1, (self.lane_length - 1) // self.n_steps)
+        """Training steps until every stream has been read."""
+        return max(1, (self.stream_length - 1) // self.n_steps)
 
     @property
     def tokens_per_step(self) -> int:
-        """Words read in one step by each direction."""
-        return self.n_lanes * self.n_steps
+        """Words that each direction reads in a training step."""
+        return self.n_streams * self.n_steps
 
     def read(self, step: int) -> IdArray:
-        """Return the words of a step, and the one behind them.
+        """Return the words of a training step and the word after them.
 
-        From epoch to epoch the lanes begin at other places.
+        The streams start at other positions in each epoch.
+
+        Parameters
+        ----------
+        step : int
 
         Returns
         -------
-        ndarray of shape (2, n_steps + 1, n_lanes), int64
-            Text as it is, then text reversed.
+        ndarray of shape (2, n_steps + 1, n_streams), int64
+            Type numbers of the text and of the reversed text.
         """
         epoch, index = divmod(step, self.steps_per_epoch)
         n_tokens = len(self.text.ids)
-        shift = epoch * 7919 * self.n_steps  # a prime: no two epochs alike
-        lanes = np.arange(self.n_lanes, dtype=np.int64) * self.lane_length
+        shift = epoch * 7919 * self.n_steps  # a prime: no two epochs are alike
+        starts = np.arange(self.n_streams, dtype=np.int64) * self.stream_length
         steps = np.arange(self.n_steps + 1, dtype=np.int64) + index * self.n_steps
-        places = (lanes + steps[:, None] + shift) % n_tokens
+        positions = (starts + steps[:, None] + shift) % n_tokens
         return np.stack(
-            [self.text.ids[places], self.text.ids[n_tokens - 1 - places]]
+            [self.text.ids[positions], self.text.ids[n_tokens - 1 - positions]]
         ).astype(np.int64)

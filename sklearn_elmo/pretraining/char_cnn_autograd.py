@@ -1,8 +1,12 @@
-"""Convolutions over characters and their maximum, with a gradient of their own.
+"""The character convolutions, with a gradient written by hand: the training form.
 
-The gradient of a maximum touches one position of a word, and short words have few
-positions: words are taken by length, a few at a time, so that everything stays in the
-processor's cache.
+Three forms of this computation exist. `sklearn_elmo.bilm.char_cnn` is the readable
+reference that this one is tested against; `sklearn_elmo.inference.token_cache` is the
+fast inference form.
+
+The gradient of a maximum touches one position of each word, and short words have few
+positions. Words are therefore sorted by length and processed a few at a time, so that
+the data of a block stays in the processor's cache.
 """
 
 from typing import Any
@@ -12,11 +16,7 @@ from torch import Tensor, nn
 
 from sklearn_elmo.bilm.char_cnn import character_windows, filter_bank
 from sklearn_elmo.bilm.characters import PADDING_ID
-from sklearn_elmo.parallel import (
-    in_groups,
-    row_blocks,
-    sums_over_groups,
-)
+from sklearn_elmo.parallel import in_groups, row_blocks, sums_over_groups
 
 __all__ = ["pooled_features"]
 
@@ -24,9 +24,9 @@ _WORDS_AT_ONCE = 128
 
 
 def pooled_features(
-    character_ids: Tensor, embedding: Tensor, filters: list[Tensor], kind: torch.dtype
+    character_ids: Tensor, embedding: Tensor, filters: list[Tensor], dtype: torch.dtype
 ) -> Tensor:
-    """Return the maximum of each filter over the positions of each word, no bias.
+    """Return the maximum of each filter over the positions of each word, without bias.
 
     Parameters
     ----------
@@ -36,8 +36,8 @@ def pooled_features(
         *Shape:* ``(262, E)``.
     filters : list of Tensor
         *Shape:* ``(n, E, width)``.
-    kind : torch.dtype
-        Type of the products.
+    dtype : torch.dtype
+        Data type of the matrix products.
 
     Returns
     -------
@@ -50,22 +50,28 @@ def pooled_features(
     order = torch.argsort(lengths, stable=True)
     n_short = int((lengths + widest <= character_ids.shape[1]).sum())
     short = _PooledFilters.apply(  # type: ignore[no-untyped-call]
-        character_ids[order[:n_short]], lengths[order[:n_short]], embedding, bank, kind
+        character_ids[order[:n_short]], lengths[order[:n_short]], embedding, bank, dtype
     )
     parts = [short]
-    if n_short < len(order):  # words that fill the window: no padding to cut
-        characters = nn.functional.embedding(
-            character_ids[order[n_short:]], embedding
-        ).to(kind)
-        maps = [
-            (characters.unfold(1, weight.shape[2], 1).flatten(2))
-            @ weight.to(kind).flatten(1).t()
-            for weight in filters
-        ]
-        parts.append(torch.cat([m.amax(dim=1).float() for m in maps], dim=1))
+    if n_short < len(order):  # long words fill the window: there is no padding to cut
+        long_ids = character_ids[order[n_short:]]
+        parts.append(_pool_all_positions(long_ids, embedding, filters, dtype))
     restore = torch.empty_like(order)
     restore[order] = torch.arange(len(order), device=order.device)
     return torch.cat(parts)[restore]
+
+
+def _pool_all_positions(
+    character_ids: Tensor, embedding: Tensor, filters: list[Tensor], dtype: torch.dtype
+) -> Tensor:
+    """Do the same over all positions, with automatic gradients."""
+    characters = nn.functional.embedding(character_ids, embedding).to(dtype)
+    maps = [
+        (characters.unfold(1, weight.shape[2], 1).flatten(2))
+        @ weight.to(dtype).flatten(1).t()
+        for weight in filters
+    ]
+    return torch.cat([m.amax(dim=1).float() for m in maps], dim=1)
 
 
 class _PooledFilters(torch.autograd.Function):
@@ -76,14 +82,14 @@ class _PooledFilters(torch.autograd.Function):
         lengths: Tensor,
         embedding: Tensor,
         bank: Tensor,
-        kind: torch.dtype,
+        dtype: torch.dtype,
     ) -> Tensor:
         n_filters, _, width = bank.shape
-        # Windows have the characters outside, the embedding inside.
-        flat = bank.transpose(1, 2).reshape(n_filters, -1).to(kind)  # (F, width * E)
-        table = embedding.to(kind)
+        # In a window, characters are the outer axis and their embedding the inner one.
+        flat = bank.transpose(1, 2).reshape(n_filters, -1).to(dtype)  # (F, width * E)
+        table = embedding.to(dtype)
         pooled = torch.empty(len(ids), n_filters, device=ids.device)
-        places = torch.empty(len(ids), n_filters, dtype=torch.uint8, device=ids.device)
+        argmax = torch.empty(len(ids), n_filters, dtype=torch.uint8, device=ids.device)
 
         def pool(blocks: list[slice]) -> None:
             for rows in blocks:
@@ -91,27 +97,27 @@ class _PooledFilters(torch.autograd.Function):
                 windows = character_windows(ids[rows], length, table, width)
                 maps = windows @ flat.t()  # (u, positions, F)
                 best = maps[:, 0].clone()
-                place = torch.zeros_like(best, dtype=torch.uint8)
+                best_position = torch.zeros_like(best, dtype=torch.uint8)
                 for position in range(1, maps.shape[1]):
                     current = maps[:, position]
-                    place.masked_fill_(current > best, position)
+                    best_position.masked_fill_(current > best, position)
                     torch.maximum(best, current, out=best)
                 pooled[rows] = best
-                places[rows] = place
+                argmax[rows] = best_position
 
         in_groups(row_blocks(len(ids), _WORDS_AT_ONCE), pool, ids.device)
-        ctx.save_for_backward(ids, lengths, table, flat, places)
+        ctx.save_for_backward(ids, lengths, table, flat, argmax)
         ctx.shape = bank.shape
         return pooled
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        ids, lengths, table, flat, places = ctx.saved_tensors
+        ids, lengths, table, flat, argmax = ctx.saved_tensors
         n_filters, n_features, width = ctx.shape
         grad = grad.to(table.dtype)
         zero = torch.zeros((), dtype=table.dtype, device=flat.device)
 
-        def go_back(blocks: list[slice]) -> tuple[Tensor, Tensor]:
+        def gradients_of_blocks(blocks: list[slice]) -> tuple[Tensor, Tensor]:
             grad_flat = torch.zeros(flat.shape, device=flat.device)
             grad_table = torch.zeros(table.shape, device=flat.device)
             for rows in blocks:
@@ -120,24 +126,34 @@ class _PooledFilters(torch.autograd.Function):
                 n_words, n_positions, _ = windows.shape
                 maps = grad.new_empty(n_words, n_positions, n_filters)
                 for position in range(n_positions):
-                    here = places[rows] == position
-                    torch.where(here, grad[rows], zero, out=maps[:, position])
+                    is_maximum = argmax[rows] == position
+                    torch.where(is_maximum, grad[rows], zero, out=maps[:, position])
                 flat_maps = maps.flatten(0, 1)
                 grad_flat += flat_maps.t() @ windows.flatten(0, 1)
                 grad_windows = (flat_maps @ flat).view(
                     n_words, n_positions, width, n_features
                 )
-                characters = ids[rows]
-                for offset in range(width):
-                    seen = characters[:, offset : offset + n_positions]
-                    grad_table.index_add_(
-                        0,
-                        seen.flatten(),
-                        grad_windows[:, :, offset].flatten(0, 1).float(),
-                    )
+                _add_character_gradients(grad_table, ids[rows], grad_windows)
             return grad_flat, grad_table
 
         blocks = row_blocks(len(ids), _WORDS_AT_ONCE)
-        grad_flat, grad_table = sums_over_groups(blocks, go_back, ids.device)
+        grad_flat, grad_table = sums_over_groups(
+            blocks, gradients_of_blocks, ids.device
+        )
         grad_bank = grad_flat.view(n_filters, width, n_features).transpose(1, 2)
         return None, None, grad_table, grad_bank, None
+
+
+def _add_character_gradients(
+    grad_table: Tensor, character_ids: Tensor, grad_windows: Tensor
+) -> None:
+    """Add the gradients of windows to those of the characters in them.
+
+    *Shape:* table ``(262, E)``, ids ``(u, max_characters)``, windows
+    ``(u, positions, width, E)``.
+    """
+    _, n_positions, width, _ = grad_windows.shape
+    for offset in range(width):
+        seen = character_ids[:, offset : offset + n_positions]
+        of_offset = grad_windows[:, :, offset].flatten(0, 1).float()
+        grad_table.index_add_(0, seen.flatten(), of_offset)

@@ -1,23 +1,30 @@
-"""What a stopped run needs to go on."""
+"""Checkpoints: what a stopped run needs to continue."""
 
 import json
-import pickle
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from sklearn_elmo.atomic_files import replacing
-from sklearn_elmo.errors import TrainingError
+from sklearn_elmo.errors import SklearnElmoWarning, TrainingError
+from sklearn_elmo.messages import warn_caller
+from sklearn_elmo.pretraining.verified_files import (
+    DamagedFileError,
+    append_digest,
+    read_verified,
+)
 
 __all__ = ["CHECKPOINT_NAME", "load_checkpoint", "save_checkpoint", "to_json_lines"]
 
 CHECKPOINT_NAME = "checkpoint.pt"
+PREVIOUS_NAME = "checkpoint-previous.pt"
 
 
 def save_checkpoint(folder: Path, content: dict[str, Any]) -> None:
-    """Replace the folder's checkpoint, which is whole at any instant.
+    """Add a checkpoint to a folder; the previous one is kept beside it.
+
+    The new checkpoint is read back before it replaces another one.
 
     Parameters
     ----------
@@ -28,48 +35,73 @@ def save_checkpoint(folder: Path, content: dict[str, Any]) -> None:
     Raises
     ------
     TrainingError
-        It cannot be written; the one before is still there.
+        The checkpoint cannot be written; the earlier ones are unchanged.
     """
+    current = folder / CHECKPOINT_NAME
     try:
-        with replacing(folder / CHECKPOINT_NAME) as temporary:
+        with replacing(current) as temporary:
             torch.save(content, temporary)
+            append_digest(temporary)
+            if current.is_file():
+                current.replace(folder / PREVIOUS_NAME)
     except (OSError, RuntimeError) as error:  # torch's zip writer raises the latter
         message = (
-            f"The checkpoint cannot be written to {str(folder)!r} ({error}); the one "
-            "before it, if any, is kept. Free some space, and call fit again to go on."
+            f"The checkpoint cannot be written to {str(folder)!r} ({error}); the "
+            "previous one, if any, is kept. Free some space, and call fit again to "
+            "continue."
         )
         raise TrainingError(message) from error
 
 
 def load_checkpoint(folder: Path) -> dict[str, Any] | None:
-    """Return the folder's checkpoint, None if it has none.
+    """Return the last good checkpoint of a folder, or None if there is no checkpoint.
+
+    If the last one is damaged, a warning says so and the previous one is returned.
 
     Raises
     ------
     TrainingError
-        It is damaged.
+        All checkpoints are damaged.
     """
-    path = folder / CHECKPOINT_NAME
-    if not path.exists():
+    damaged: list[str] = []
+    for name in (CHECKPOINT_NAME, PREVIOUS_NAME):
+        path = folder / name
+        if not path.exists():
+            continue
+        try:
+            content = _read(path)
+        except DamagedFileError as error:
+            damaged.append(f"{str(path)!r} is damaged ({error})")
+            continue
+        if damaged:
+            message = (
+                f"The checkpoint {damaged[0]}; training continues from the previous "
+                f"one, at step {content['progress']['step']}."
+            )
+            warn_caller(message, SklearnElmoWarning)
+        return content
+    if not damaged:
         return None
+    message = (
+        f"The checkpoint {' and '.join(damaged)}, and there is no good one to continue "
+        "from. Delete it to start again, or choose another checkpoint_dir."
+    )
+    raise TrainingError(message)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    content = read_verified(path)
     try:
-        content: dict[str, Any] = torch.load(
-            path, map_location="cpu", weights_only=True
+        loaded: dict[str, Any] = torch.load(
+            content, map_location="cpu", weights_only=True
         )
-    except (
-        RuntimeError,
-        EOFError,
-        pickle.UnpicklingError,
-        zipfile.BadZipFile,
-    ) as error:
-        message = (
-            f"The checkpoint {str(path)!r} is damaged ({type(error).__name__}); "
-            "expected one that fit wrote. Delete it to begin anew."
-        )
-        raise TrainingError(message) from error
-    return content
+    # The digest is right, so that only another version of PyTorch can be the reason.
+    except Exception as error:
+        message = f"{type(error).__name__}: this version of PyTorch cannot read it"
+        raise DamagedFileError(message) from error
+    return loaded
 
 
 def to_json_lines(rows: list[dict[str, Any]]) -> str:
-    """Return one JSON object a line."""
+    """Return one JSON object per line."""
     return "".join(json.dumps(row) + "\n" for row in rows)

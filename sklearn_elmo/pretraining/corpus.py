@@ -1,9 +1,9 @@
-"""Text to train on, as numbers on disk.
+"""The training text as numbers on disk.
 
-Text is read once, a document at a time, and written as a stream of type numbers
-(int32): ``<S>`` w1 w2 ... ``</S>`` ``<S>`` ... Training maps that file into memory, so
-that neither the text nor the numbers have to fit. The different words do: about 100
-bytes each.
+The text is read once, one document at a time, and written as a sequence of type numbers
+(int32): ``<S>`` w1 w2 ... ``</S>`` ``<S>`` ... Training maps this file into memory, so
+neither the text nor the numbers have to fit into memory. The distinct words do: about
+100 bytes each.
 """
 
 import hashlib
@@ -21,7 +21,9 @@ from sklearn_elmo.bilm.characters import (
     tokens_to_character_ids,
 )
 from sklearn_elmo.errors import CorpusError
+from sklearn_elmo.messages import quote
 from sklearn_elmo.pretraining.documents import Document
+from sklearn_elmo.pretraining.verified_files import DamagedFileError
 
 __all__ = [
     "BEGIN",
@@ -42,16 +44,17 @@ _TYPES_AT_ONCE = 10_000
 _IDS_PER_WRITE = 1_000_000
 _LEAST_HELD_OUT_BYTES = 20 * np.dtype(np.int32).itemsize
 _INDEX = "corpus.json"
+_TRAIN, _HELD_OUT = "train.int32", "held_out.int32"
 
 
 @dataclass(frozen=True)
 class EncodedText:
-    """A text as numbers.
+    """A text as type numbers.
 
     Attributes
     ----------
     ids : ndarray of shape (n_tokens,), int32
-        Type numbers, boundaries included; may be mapped from a file.
+        Type numbers, including boundaries; may be mapped from a file.
     types : list of str
         The word of each number; the first two are ``<S>`` and ``</S>``.
     """
@@ -60,7 +63,7 @@ class EncodedText:
     types: list[str]
 
     def counts(self) -> npt.NDArray[np.int64]:
-        """Return how often each type occurs, ``(n_types,)``."""
+        """Return the number of occurrences of each type, ``(n_types,)``."""
         counts = np.zeros(len(self.types), dtype=np.int64)
         for start in range(0, len(self.ids), _IDS_PER_WRITE):
             part = self.ids[start : start + _IDS_PER_WRITE]
@@ -68,9 +71,9 @@ class EncodedText:
         return counts
 
     def lowercase_ids(self) -> IdArray:
-        """Return the number of each type in lower case, if it has one; ``(n_types,)``.
+        """Return the type number of the lower-case form of each type, ``(n_types,)``.
 
-        Types that are not in the text in lower case keep their own.
+        Types whose lower-case form is not in the text keep their own number.
         """
         numbers = {word: number for number, word in enumerate(self.types)}
         found = [numbers.get(word.lower(), k) for k, word in enumerate(self.types)]
@@ -78,7 +81,7 @@ class EncodedText:
         return np.array(found, dtype=np.int32)
 
     def character_ids(self, max_characters: int) -> npt.NDArray[np.int16]:
-        """Return the characters of each type, ``(n_types, max_characters)``."""
+        """Return the character ids of each type, ``(n_types, max_characters)``."""
         table = np.empty((len(self.types), max_characters), dtype=np.int16)
         for start in range(0, len(self.types), _TYPES_AT_ONCE):
             part = self.types[start : start + _TYPES_AT_ONCE]
@@ -90,7 +93,7 @@ class EncodedText:
 
 @dataclass(frozen=True)
 class Corpus:
-    """What is trained on, and what was held out to judge by; they share their types."""
+    """The training text and the held-out text; they share their types."""
 
     train: EncodedText
     held_out: EncodedText
@@ -105,34 +108,34 @@ def read_corpus(
     held_out_share: float,
     generator: np.random.Generator,
 ) -> Corpus:
-    """Read documents into a folder.
+    """Write documents to a folder as numbers.
 
     Parameters
     ----------
     documents : iterable of list
     tokenize : callable
-        Maps a line to its words.
+        Maps a line to its tokens.
     folder : Path
-        Gets the numbers.
+        Where the files are written.
     held_out_share : float
-        Share of the documents that is not trained on. If no document falls to it, the
-        end of the text is held out.
+        Share of the documents that is held out. If no document is, the end of the text
+        is held out.
     generator : numpy.random.Generator
-        Chooses them.
+        Chooses the documents.
 
     Raises
     ------
     CorpusError
-        There is too little text.
+        The text is too short.
     """
     numbers = {BEGIN_SENTENCE: BEGIN, END_SENTENCE: END}
-    paths = folder / "train.int32", folder / "held_out.int32"
+    paths = folder / _TRAIN, folder / _HELD_OUT
     with paths[0].open("wb") as train, paths[1].open("wb") as held_out:
         for document in documents:
             is_held_out = generator.random() < held_out_share
             ids = _encode(document, tokenize, numbers)
             (held_out if is_held_out else train).write(ids.tobytes())
-    if not paths[0].stat().st_size:  # everything fell to the held-out part
+    if not paths[0].stat().st_size:  # all documents were held out
         paths[1].replace(paths[0])
         paths[1].touch()
     if held_out_share > 0 and paths[1].stat().st_size < _LEAST_HELD_OUT_BYTES:
@@ -146,17 +149,29 @@ def read_corpus(
 
 
 def open_corpus(folder: Path) -> Corpus:
-    """Map a corpus that was read into a folder."""
-    index = json.loads((folder / _INDEX).read_text(encoding="utf-8"))
-    parts = [
-        EncodedText(_map(folder / name), index["types"])
-        for name in ("train.int32", "held_out.int32")
-    ]
-    return Corpus(parts[0], parts[1], index["digest"])
+    """Map a corpus that `read_corpus` wrote.
+
+    Raises
+    ------
+    DamagedFileError
+        The files do not have the content that was written.
+    """
+    paths = folder / _TRAIN, folder / _HELD_OUT
+    try:
+        index = json.loads((folder / _INDEX).read_text(encoding="utf-8"))
+        types, digest = list(index["types"]), index["digest"]
+        found = _digest(paths, types)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DamagedFileError(str(error)) from error
+    if found != digest:
+        message = "its content does not match its digest"
+        raise DamagedFileError(message)
+    train, held_out = (EncodedText(_map(path), types) for path in paths)
+    return Corpus(train, held_out, digest)
 
 
 def encode_documents(documents: Iterable[Document], tokenize: Tokenize) -> EncodedText:
-    """Return documents as numbers, in memory."""
+    """Return documents as type numbers, in memory."""
     numbers = {BEGIN_SENTENCE: BEGIN, END_SENTENCE: END}
     parts = [_encode(document, tokenize, numbers) for document in documents]
     ids = np.concatenate(parts) if parts else np.empty(0, dtype=np.int32)
@@ -182,7 +197,7 @@ def _map(path: Path) -> IdArray:
 
 
 def _hold_out_the_end(train: Path, held_out: Path, share: float) -> None:
-    """Move the last sentences of a short text."""
+    """Move the last sentences of the training text to the held-out text."""
     ids = _map(train)
     begins = np.flatnonzero(ids == BEGIN)
     n_kept = len(begins) - max(1, round(share * len(begins)))
@@ -198,15 +213,15 @@ def _check(ids: IdArray, numbers: dict[str, int]) -> None:
     n_words = int(np.count_nonzero(ids > END))
     if n_words == 0:
         message = (
-            "The text to train on has no words; expected sentences, one a line. Check "
-            "the files or texts."
+            "The training text has no words; expected one sentence per line. Check the "
+            "files or texts."
         )
         raise CorpusError(message)
     words = ids[ids > END]
     if (words == words[0]).all():
         word = list(numbers)[int(words[0])]
         message = (
-            f"The text to train on has only one word, {word[:40]!r}, {n_words} times; "
+            f"The training text has only one word, {quote(word)}, {n_words} times; "
             "there is nothing to predict. Pass running text."
         )
         raise CorpusError(message)

@@ -9,22 +9,20 @@ import torch
 from torch import Tensor
 
 from sklearn_elmo.inference.encoder import Encoder
-from sklearn_elmo.pretraining.batches import Lanes
+from sklearn_elmo.pretraining.batches import BatchStreams
 from sklearn_elmo.pretraining.corpus import BEGIN, END, EncodedText
 from sklearn_elmo.pretraining.network import LanguageModel, States
 
-__all__ = ["Perplexity", "StartState", "measure_perplexity", "warm_states"]
-
-StartState = str | States
+__all__ = ["Perplexity", "measure_perplexity", "warm_states"]
 
 _ROWS_PER_CHUNK = 2048
-_LANES, _STEPS = 32, 32
+_STREAMS, _STEPS = 32, 32
 _TOKENS_PER_BATCH = 4096
 
 
 @dataclass(frozen=True)
 class Perplexity:
-    """exp of the mean negative log likelihood of a word.
+    """Exponential of the mean negative log likelihood per word.
 
     The boundary that opens the next sentence is not counted: forward ``<S>``, backward
     ``</S>``. Words outside the vocabulary count as ``<UNK>``.
@@ -33,7 +31,7 @@ class Perplexity:
     ----------
     forward, backward : float
     n_tokens : int
-        Predictions of both directions.
+        Number of predictions, both directions together.
     """
 
     forward: float
@@ -53,26 +51,26 @@ def measure_perplexity(
     character_ids: Tensor,
     targets: Tensor,
     *,
-    state: StartState = "carry",
+    state: str | States = "carry",
 ) -> Perplexity:
-    """Judge every prediction of a text.
+    """Measure the perplexity of a text, over all of its words.
 
     Parameters
     ----------
     model : LanguageModel
     text : EncodedText
     character_ids, targets : Tensor
-        Of the text's types, on the model's device.
+        Of the types of the text, on the device of the model.
     state : {"carry", "zero"} or States
-        "carry" reads 32 pieces of the text side by side and carries the state from
-        sentence to sentence. Otherwise every sentence begins with zeros, or with the
-        states given (one row). *Shape:* h ``(L, 2, 1, P)``, c ``(L, 2, 1, C)``.
+        "carry" reads 32 streams of the text in parallel and carries the state from
+        sentence to sentence. Otherwise every sentence starts from zeros, or from the
+        given states (one row). *Shape:* h ``(L, 2, 1, P)``, c ``(L, 2, 1, C)``.
     """
     device = model.softmax_bias.device
     losses = torch.zeros(2, dtype=torch.float64, device=device)
     counts = torch.zeros(2, dtype=torch.int64, device=device)
     carried: States | None = None
-    for read in _carried(text) if state == "carry" else _sentences(text):
+    for read in _stream_batches(text) if state == "carry" else _sentence_batches(text):
         ids = torch.from_numpy(read).to(device)  # (2, T + 1, B); -1 is no word
         n_rows = ids.shape[2]
         if isinstance(state, States):
@@ -101,7 +99,7 @@ def measure_perplexity(
 
 
 def warm_states(model: LanguageModel) -> States:
-    """Return the states that the encoder begins with under ``state="warm"``."""
+    """Return the states that `ElmoVectorizer` starts from with ``state="warm"``."""
     n_layers = model.options.n_layers
     h, c = (part.clone() for part in Encoder(model.bilm).warm_state())
     return States(h.view(n_layers, 2, 1, -1), c.view(n_layers, 2, 1, -1))
@@ -125,15 +123,15 @@ def _total_loss(
     return total
 
 
-def _carried(text: EncodedText) -> Iterator[np.ndarray]:
-    n_lanes = max(1, min(_LANES, len(text.ids) // (4 * _STEPS)))
-    n_steps = max(1, min(_STEPS, len(text.ids) // n_lanes - 1))
-    lanes = Lanes(text, n_lanes, n_steps)
-    for step in range(lanes.steps_per_epoch):
-        yield lanes.read(step)
+def _stream_batches(text: EncodedText) -> Iterator[np.ndarray]:
+    n_streams = max(1, min(_STREAMS, len(text.ids) // (4 * _STEPS)))
+    n_steps = max(1, min(_STEPS, len(text.ids) // n_streams - 1))
+    streams = BatchStreams(text, n_streams, n_steps)
+    for step in range(streams.steps_per_epoch):
+        yield streams.read(step)
 
 
-def _sentences(text: EncodedText) -> Iterator[np.ndarray]:
+def _sentence_batches(text: EncodedText) -> Iterator[np.ndarray]:
     """Yield batches of whole sentences, padded with -1 at their ends."""
     starts = np.flatnonzero(text.ids == BEGIN)
     lengths = np.flatnonzero(text.ids == END) + 1 - starts

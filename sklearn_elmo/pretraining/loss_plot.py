@@ -1,4 +1,4 @@
-"""The course of a training run as a picture, where matplotlib is there."""
+"""Plot of a training run, if matplotlib is installed."""
 
 from pathlib import Path
 from typing import Any
@@ -7,7 +7,7 @@ __all__ = ["save_loss_plot"]
 
 
 def save_loss_plot(path: Path, history: list[dict[str, Any]]) -> bool:
-    """Draw loss and learning rate over tokens; return whether it was possible."""
+    """Plot the losses over tokens; return False if matplotlib is not installed."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
@@ -24,7 +24,7 @@ def save_loss_plot(path: Path, history: list[dict[str, Any]]) -> bool:
             losses = [row[f"{name}_loss"] for row in rows]
             axes.plot(tokens, losses, label=name.replace("_", " "))
     axes.set_xlabel("tokens read by each direction (millions)")
-    axes.set_ylabel("loss (nats a word)")
+    axes.set_ylabel("loss (nats per word)")
     axes.grid(alpha=0.3)
     axes.legend()
     figure.savefig(path, dpi=120)

@@ -21,13 +21,13 @@ def model_card(
     last_rows: Mapping[str, Any],
     device: str,
 ) -> str:
-    """Return what is known about a model, as Markdown.
+    """Return the model card as Markdown.
 
-    What only a person can know (where the text is from, its licence) is left open and
-    says so.
+    What the program cannot know (origin and licence of the text) is left to be filled
+    in.
     """
     settings = "\n".join(f"| {name} | {value} |" for name, value in parameters.items())
-    judged = "\n".join(
+    perplexities = "\n".join(
         f"| {name} | {last_rows[key]:.2f} |"
         for name, key in (
             ("forward", "held_out_forward"),
@@ -36,7 +36,7 @@ def model_card(
         )
         if key in last_rows
     )
-    taught = _name_teachers(parameters)
+    teachers = _name_teachers(parameters)
     return f"""# Model card
 
 A bidirectional language model (ELMo, Peters et al. 2018) trained with
@@ -46,13 +46,13 @@ A bidirectional language model (ELMo, Peters et al. 2018) trained with
 | --- | --- |
 | weights | {n_parameters:,}, and {n_words:,} words in the softmax |
 | text | {corpus["n_tokens"]:,} tokens with sentence boundaries, \
-{corpus["n_types"]:,} different words |
+{corpus["n_types"]:,} distinct words |
 | read | {last_rows.get("tokens", 0):,} tokens by each direction \
 ({last_rows.get("epochs", 0)} epochs) in {last_rows.get("seconds", 0):,.0f} s |
 | hardware | {device}, {platform.machine()}, torch {torch.__version__} |
-| teacher | {taught} |
-| origin and licence of the text | to be filled in by who trained it |
-| licence of the weights | to be filled in by who trained it |
+| teacher | {teachers} |
+| origin and licence of the text | to be filled in |
+| licence of the weights | to be filled in |
 
 ## Perplexity on held-out text
 
@@ -61,7 +61,7 @@ words outside the vocabulary count as `<UNK>`.
 
 | direction | perplexity |
 | --- | --- |
-{judged}
+{perplexities}
 
 ## Settings
 
@@ -77,9 +77,9 @@ words outside the vocabulary count as `<UNK>`.
 
 def _name_teachers(parameters: Mapping[str, Any]) -> str:
     lessons = [
-        f"{teacher}, towards whose vectors {what} were led"
+        f"{teacher} (its vectors were targets for {what})"
         for name, what in (
-            ("teacher", "pooled layers"),
+            ("teacher", "the pooled layers"),
             ("token_teacher", "the layers of words"),
         )
         if (teacher := parameters.get(name)) is not None
@@ -87,6 +87,6 @@ def _name_teachers(parameters: Mapping[str, Any]) -> str:
     if not lessons:
         return "none: a language model alone"
     return (
-        f"{'; '.join(lessons)}. Nothing of it is in the weights' files, but name it, "
-        "and mind its licence, when passing them on"
+        f"{'; '.join(lessons)}. The weight files contain no part of it, but name it, "
+        "and respect its licence, when you share them"
     )

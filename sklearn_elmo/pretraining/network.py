@@ -1,7 +1,9 @@
-"""The network that is trained: a biLM and the softmax that its two directions share.
+"""The trained network: a biLM, and the softmax that its two directions share.
 
-The biLM's modules are those that read texts afterwards; here their weights are put
-through products that suit training. See `sklearn_elmo.pretraining.lstm_autograd`.
+The weights are those of `sklearn_elmo.bilm.model.BiLm`, the readable form of the model.
+This form computes the same values in a way that suits training, see
+`sklearn_elmo.pretraining.char_cnn_autograd` and
+`sklearn_elmo.pretraining.lstm_autograd`.
 """
 
 import math
@@ -14,23 +16,23 @@ from sklearn_elmo.bilm.lstm import LstmLayer
 from sklearn_elmo.bilm.model import BiLm
 from sklearn_elmo.bilm.options import BiLmOptions
 from sklearn_elmo.pretraining.char_cnn_autograd import pooled_features
-from sklearn_elmo.pretraining.lstm_autograd import LayerWeights, run_layer
+from sklearn_elmo.pretraining.lstm_autograd import LstmWeights, run_layer
 
 __all__ = [
     "LanguageModel",
     "States",
-    "choose_product_type",
+    "choose_compute_dtype",
     "initialize",
     "initialize_softmax",
 ]
 
 _SOFTMAX_SCALE = 0.05
-_CARRY_BIAS = 2.0  # sigmoid(2) = 0.88: highways begin by passing on what they get
+_CARRY_BIAS = 2.0  # sigmoid(2) = 0.88: highways start close to the identity
 
 
 @dataclass
 class States:
-    """LSTM states of all layers and both directions, between two pieces of text.
+    """LSTM states of all layers and both directions, between two training steps.
 
     *Shape:* h ``(L, 2, B, P)``, c ``(L, 2, B, C)``, float32.
     """
@@ -66,10 +68,10 @@ class LanguageModel(nn.Module):
             torch.zeros(n_words, self.options.projection_dim)
         )
         self.softmax_bias = nn.Parameter(torch.zeros(n_words))
-        self.product_type = torch.float32
+        self.compute_dtype = torch.float32
 
     def token_vectors(self, character_ids: Tensor) -> Tensor:
-        """Return layer 0 of words.
+        """Return the context-free vectors (layer 0) of words.
 
         Parameters
         ----------
@@ -82,13 +84,13 @@ class LanguageModel(nn.Module):
             *Shape:* ``(U, P)``, float32.
         """
         embedder = self.bilm._token_embedder
-        kind = self.product_type
+        dtype = self.compute_dtype
         convolutions = embedder.convolutions
         pooled = pooled_features(
             character_ids,
             embedder._char_embedding_weights,
             [convolution.weight for convolution in convolutions],
-            kind,
+            dtype,
         )
         biases = [c.bias for c in convolutions if c.bias is not None]
         features = pooled + torch.cat(biases)
@@ -98,14 +100,15 @@ class LanguageModel(nn.Module):
             features = torch.tanh(features)
         for layer in embedder._highways._layers:
             assert isinstance(layer, nn.Linear)
-            both = nn.functional.linear(features.to(kind), layer.weight.to(kind))
+            both = nn.functional.linear(features.to(dtype), layer.weight.to(dtype))
             transform, carry = (both.float() + layer.bias).chunk(2, dim=1)
             carry = torch.sigmoid(carry)
             features = carry * features + (1 - carry) * torch.relu(transform)
         projection = embedder._projection
         if projection is None:
             return features
-        projected = nn.functional.linear(features.to(kind), projection.weight.to(kind))
+        weight = projection.weight.to(dtype)
+        projected = nn.functional.linear(features.to(dtype), weight)
         return projected.float() + projection.bias
 
     def contextualize(
@@ -130,16 +133,16 @@ class LanguageModel(nn.Module):
         Returns
         -------
         layers : list of Tensor
-            One a layer, skip connection included, in the type of the products.
+            One per layer, skip connection included, in the data type of the products.
             *Shape:* ``(2, T, B, P)``.
         states : States
         """
-        current = inputs.to(self.product_type)
+        current = inputs.to(self.compute_dtype)
         layers, all_h, all_c = [], [], []
         lstm = self.bilm._elmo_lstm
         pairs = zip(lstm.layers("forward"), lstm.layers("backward"), strict=True)
         for index, pair in enumerate(pairs):
-            current = self.drop(current, dropout, generator)
+            current = self.apply_dropout(current, dropout, generator)
             output, (h, c) = run_layer(
                 current,
                 self._stack(pair),
@@ -154,37 +157,42 @@ class LanguageModel(nn.Module):
         return layers, States(torch.stack(all_h), torch.stack(all_c))
 
     @staticmethod
-    def drop(inputs: Tensor, share: float, generator: torch.Generator | None) -> Tensor:
-        """Set a share of the numbers to 0, and make up for it in the others."""
-        if share == 0:
+    def apply_dropout(
+        inputs: Tensor, rate: float, generator: torch.Generator | None
+    ) -> Tensor:
+        """Apply inverted dropout."""
+        if rate == 0:
             return inputs
-        kept = torch.empty_like(inputs).bernoulli_(1 - share, generator=generator)
-        return inputs * kept.div_(1 - share)
+        kept = torch.empty_like(inputs).bernoulli_(1 - rate, generator=generator)
+        return inputs * kept.div_(1 - rate)
 
-    def _stack(self, pair: tuple[LstmLayer, LstmLayer]) -> LayerWeights:
-        kind = self.product_type
-        projections = [layer.state_projection for layer in pair]
-        return LayerWeights(
-            torch.stack([layer.input_linearity.weight for layer in pair]).to(kind),
-            torch.stack([layer.state_linearity.weight for layer in pair]).to(kind),
-            torch.stack([layer.state_linearity.bias for layer in pair]).to(kind),
-            None
-            if projections[0] is None
-            else torch.stack([p.weight for p in projections if p is not None]).to(kind),
+    def _stack(self, pair: tuple[LstmLayer, LstmLayer]) -> LstmWeights:
+        """Stack the weights of a layer's two directions."""
+        dtype = self.compute_dtype
+        projections = [
+            layer.state_projection.weight
+            for layer in pair
+            if layer.state_projection is not None
+        ]
+        return LstmWeights(
+            torch.stack([layer.input_linearity.weight for layer in pair]).to(dtype),
+            torch.stack([layer.state_linearity.weight for layer in pair]).to(dtype),
+            torch.stack([layer.state_linearity.bias for layer in pair]).to(dtype),
+            torch.stack(projections).to(dtype) if projections else None,
             pair[0].cell_clip,
             pair[0].proj_clip,
         )
 
 
-def choose_product_type(precision: str, device: torch.device) -> torch.dtype:
-    """Return the type of products that a ``precision`` parameter stands for."""
+def choose_compute_dtype(precision: str, device: torch.device) -> torch.dtype:
+    """Return the data type of the products for a ``precision`` parameter."""
     if precision == "auto":
         precision = "bfloat16" if _has_bfloat16(device) else "float32"
     return {"float32": torch.float32, "bfloat16": torch.bfloat16}[precision]
 
 
 def _has_bfloat16(device: torch.device) -> bool:
-    """Tell whether products of bfloat16 are faster than those of float32."""
+    """Return True if products are faster in bfloat16 than in float32."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported())
     # PyTorch has no public way to ask the processor.
@@ -195,14 +203,14 @@ def _has_bfloat16(device: torch.device) -> bool:
 def initialize(
     model: LanguageModel, counts: Tensor, generator: torch.Generator
 ) -> None:
-    """Fill a model with random weights, and its softmax bias with word frequencies.
+    """Set random weights, and a softmax bias of log word frequencies, in place.
 
     Parameters
     ----------
     model : LanguageModel
         On the CPU.
     counts : Tensor
-        Occurrences of the vocabulary's words. *Shape:* ``(V,)``.
+        Occurrences of the words of the vocabulary. *Shape:* ``(V,)``.
     generator : torch.Generator
     """
     with torch.no_grad():
@@ -232,7 +240,7 @@ def initialize(
 def initialize_softmax(
     model: LanguageModel, counts: Tensor, generator: torch.Generator
 ) -> None:
-    """Begin with the words' frequencies and next to no opinion about the context."""
+    """Set small random weights, and a bias of log word frequencies, in place."""
     with torch.no_grad():
         model.softmax_weight.normal_(0.0, _SOFTMAX_SCALE, generator=generator)
         counts = counts.double().clamp_min(1.0)
@@ -246,7 +254,7 @@ def _initialize_cell(cell: LstmLayer, generator: torch.Generator) -> None:
     cell.state_linearity.weight.normal_(0.0, scale, generator=generator)
     width = cell.state_linearity.out_features // 4
     cell.state_linearity.bias.zero_()
-    cell.state_linearity.bias[width : 2 * width] = 1.0  # remember at first
+    cell.state_linearity.bias[width : 2 * width] = 1.0  # forget gates start open
     if cell.state_projection is not None:
         width = cell.state_projection.in_features
         cell.state_projection.weight.normal_(0.0, width**-0.5, generator=generator)

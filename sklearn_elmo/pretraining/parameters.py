@@ -1,4 +1,4 @@
-"""Checks of `ElmoPretrainer`'s parameters, in scikit-learn's wording."""
+"""Validation of the parameters of `ElmoPretrainer`."""
 
 import os
 from collections.abc import Mapping
@@ -10,9 +10,10 @@ from sklearn_elmo.constraints import (
     check_parameters,
     integer,
     is_finite,
+    one_of,
     optional,
 )
-from sklearn_elmo.models import DEVICE_NAME
+from sklearn_elmo.parameters import CONSTRAINTS as VECTORIZER_CONSTRAINTS
 from sklearn_elmo.pretraining.presets import PRESETS
 
 __all__ = ["check_pretrainer_parameters"]
@@ -51,17 +52,10 @@ CONSTRAINTS = {
         lambda value: value is None or isinstance(value, str | os.PathLike),
         "None or a path",
     ),
-    "device": Constraint(
-        lambda value: isinstance(value, str) and bool(DEVICE_NAME.fullmatch(value)),
-        "'auto', 'cpu', 'cuda', 'cuda:N' or 'mps'",
-    ),
-    "precision": Constraint(
-        lambda value: (
-            isinstance(value, str) and value in ("auto", "float32", "bfloat16")
-        ),
-        "a str among {'auto', 'float32', 'bfloat16'}",
-    ),
+    "device": VECTORIZER_CONSTRAINTS["device"],
+    "precision": one_of("auto", "float32", "bfloat16"),
     "random_state": optional(integer(0)),
+    "tokenizer": VECTORIZER_CONSTRAINTS["tokenizer"],
     "verbose": Constraint(lambda value: isinstance(value, bool), "a bool"),
     "max_words": integer(4),
     "min_count": POSITIVE_INT,
@@ -81,11 +75,11 @@ CONSTRAINTS = {
 
 
 def check_pretrainer_parameters(parameters: Mapping[str, Any]) -> None:
-    """Check parameters one by one.
+    """Check all parameters.
 
     Raises
     ------
     InvalidParameterError
-        Names the first parameter that has a value it cannot have.
+        Names the first parameter with an invalid value.
     """
     check_parameters("ElmoPretrainer", parameters, CONSTRAINTS)

@@ -1,4 +1,4 @@
-"""Shapes of models by name."""
+"""Named model shapes."""
 
 from typing import Any
 
@@ -39,10 +39,23 @@ PRESETS: dict[str, dict[str, Any]] = {
     "medium": _options(_OFFICIAL_FILTERS, 1, 2048, 256),
     "original": _options(_OFFICIAL_FILTERS, 2, 4096, 512),
 }
-"""``default`` is the model in the package; the others have AllenNLP's shapes."""
+"""``default`` is the shape of the bundled model; the others are AllenNLP's."""
 
 
 def resolve_size(size: str | dict[str, Any], *, source: str) -> BiLmOptions:
-    """Return the options that a ``size`` parameter stands for."""
+    """Return the options of a ``size`` parameter.
+
+    Parameters
+    ----------
+    size : str or dict
+        A name in `PRESETS`, or options in the layout of ``options.json``.
+    source : str
+        What messages call the options.
+
+    Raises
+    ------
+    ModelFileError
+        The options are incomplete or invalid.
+    """
     options = PRESETS[size] if isinstance(size, str) else size
     return BiLmOptions.from_dict(options, source)

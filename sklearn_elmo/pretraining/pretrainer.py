@@ -1,4 +1,4 @@
-"""Raw text in, a bidirectional language model out: `ElmoPretrainer`."""
+"""The estimator `ElmoPretrainer`: raw text in, a bidirectional language model out."""
 
 import copy
 import logging
@@ -13,13 +13,17 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_elmo.atomic_files import write_bytes
+from sklearn_elmo.bilm.weights import ModelFiles
+from sklearn_elmo.constraints import one_of
 from sklearn_elmo.errors import (
     CorpusError,
     InvalidParameterError,
+    SklearnElmoWarning,
     UnusedParameterWarning,
 )
 from sklearn_elmo.messages import warn_caller
 from sklearn_elmo.models import resolve_device
+from sklearn_elmo.pretraining.checkpoint import load_checkpoint
 from sklearn_elmo.pretraining.corpus import Corpus, encode_documents
 from sklearn_elmo.pretraining.distillation.answers import Teacher, TokenTeacher
 from sklearn_elmo.pretraining.distillation.teacher import Teachers
@@ -29,110 +33,130 @@ from sklearn_elmo.pretraining.evaluation import (
     measure_perplexity,
     warm_states,
 )
-from sklearn_elmo.pretraining.files import (
-    CARD_NAME,
-    load_language_model,
-    save_language_model,
-)
-from sklearn_elmo.pretraining.initial_model import begin
+from sklearn_elmo.pretraining.initial_model import create_model
 from sklearn_elmo.pretraining.loss_plot import save_loss_plot
 from sklearn_elmo.pretraining.model_card import model_card
 from sklearn_elmo.pretraining.parameters import check_pretrainer_parameters
 from sklearn_elmo.pretraining.progress import progress_bar
+from sklearn_elmo.pretraining.saved_model import (
+    CARD_NAME,
+    SavedModel,
+    load_language_model,
+    save_language_model,
+)
 from sklearn_elmo.pretraining.settings import Budget, Settings
+from sklearn_elmo.pretraining.sources import open_source
 from sklearn_elmo.pretraining.trainer import Trainer
 from sklearn_elmo.pretraining.vocabulary import Vocabulary
-from sklearn_elmo.pretraining.workspace import choose_seed, open_workspace, read_text
-from sklearn_elmo.text.tokenizers import resolve_tokenizer
+from sklearn_elmo.pretraining.workspace import (
+    choose_seed,
+    open_workspace,
+    read_text,
+    sentence_tokenizer,
+)
 
 __all__ = ["ElmoPretrainer"]
 
 logger = logging.getLogger(__name__)
 
+_START_STATE = one_of("carry", "zero", "warm")
+
 
 class ElmoPretrainer(BaseEstimator):
-    """Train a bidirectional language model (biLM) on raw text, or go on training one.
+    """Train a bidirectional language model (biLM) on raw text, or continue to train one.
 
     Parameters
     ----------
     size : {"default", "small", "medium", "original"} or dict, default="default"
-        Shape of the model: that of the model in the package, one of AllenNLP's, or
-        options in the layout of their ``options.json``. Not used with `init`.
+        Shape of the model: that of the bundled model, one of AllenNLP's, or options in
+        the layout of their ``options.json``. Not used with `init`.
     init : str, path or pair of paths, default=None
-        A model to begin with: a name or path as `ElmoVectorizer` takes it. A softmax
-        that `save` left beside it is taken over for the words in common; without one
-        (published models have none) it is learned anew, for the first tenth of the
-        budget alone.
+        Model to continue with: a name or path that `ElmoVectorizer` accepts. If there
+        is a softmax beside it, as `save` writes, it is used for the common words. If
+        there is none (published models and the bundled one have none), a softmax is
+        trained first: during the first tenth of the budget, only the softmax learns.
     teacher : callable, default=None
-        Maps a list of n str to an array ``(n, width)``: a sentence encoder whose
-        vectors the pooled layers shall learn beside the language model. It is asked
-        once, for `n_teacher_texts` sentences, phrases and words of the text.
+        Maps a list of n str to an array ``(n, width)``, as a sentence encoder does. The
+        pooled layers learn these vectors in addition to the language model. It is
+        called once, for `n_teacher_texts` sentences, phrases and words of the text.
     token_teacher : callable, default=None
-        Maps a list of n token lists to n arrays ``(n_tokens_i, width)``: another
-        model's vectors of the words in their context, which the layers of each word
-        shall learn. It is asked once, for `n_teacher_texts` sentences of the text, and
-        a little more for some of them; what is learned is centred, and kept on disk in
-        at most 128 numbers a word. Both teachers may be given.
+        Maps a list of n token lists to n arrays ``(n_tokens_i, width)``: vectors of
+        words in their context, which the layers of each word learn. It is called once,
+        for `n_teacher_texts` sentences of the text, and before that for a sample of
+        them. The vectors are centred and kept on disk in at most 128 numbers per word.
+        Both teachers can be used together.
     max_minutes, max_tokens, epochs : float, default=None
-        When to stop; the first limit that is reached counts. Tokens are those that
-        each direction reads, boundaries included. All None: one epoch. Runs that are
-        limited by tokens or epochs can be repeated exactly.
+        When to stop; the first limit that is reached counts. Tokens are counted per
+        direction, sentence boundaries included. If all are None: one epoch. Runs
+        limited by tokens or epochs are reproducible.
     checkpoint_dir : path, default=None
-        Gets a checkpoint every five minutes, ``metrics.jsonl``, and the text as
-        numbers. A run that was stopped goes on from there when `fit` is called with
-        the same text and parameters.
-    device : str, default="auto"
+        Gets a checkpoint every five minutes, ``metrics.jsonl``, and the encoded text. A
+        stopped run continues from there when `fit` is called again with the same text
+        and parameters. The last two checkpoints are kept; if the newer one is damaged,
+        a warning says so and the run continues from the older one.
+    device : str or torch.device, default="auto"
         "auto", "cpu", "cuda", "cuda:1", "mps".
     precision : {"auto", "float32", "bfloat16"}, default="auto"
-        Of the products; weights, state and sums are float32. "auto" is bfloat16 where
-        the processor has it.
+        Data type of the matrix products; weights, states and sums are float32. "auto"
+        is bfloat16 if the processor supports it.
     random_state : int, default=None
     verbose : bool, default=False
-        Show progress on stderr.
+        Whether to show progress on stderr.
     max_words : int, default=40000
-        Size of the vocabulary that is predicted, by frequency; the rest is ``<UNK>``.
-        As input every word is read by its characters.
+        Size of the vocabulary that is predicted, most frequent words first; other words
+        are predicted as ``<UNK>``. As input, every word is read by its characters.
     min_count : int, default=2
         Rarer words are not predicted.
     n_negative_samples : int, default=4096
-        Words that a prediction is told from in training; None takes all.
+        Negative samples of the softmax; None uses the whole vocabulary.
     batch_size : int, default=128
-        Places in the text that are read side by side.
+        Streams of text that are read in parallel.
     n_steps : int, default=20
-        Words that a gradient goes back through; the state is carried on.
+        Words that gradients are propagated through; the state is carried on.
     learning_rate : float, default=0.004
     dropout : float, default=0.1
     held_out_share : float, default=0.01
-        Share of the documents that is not trained on but judged by.
+        Share of the documents that is used for evaluation, not for training.
     n_teacher_texts : int, default=50000
         For each teacher.
     teacher_weight : float, default=1.0
-        How much each teacher counts beside the language model.
+        Weight of the loss of each teacher; the language model has weight 1.
     teacher_batch_size : int, default=96
-        Texts of the teachers that each step reads; with both, half of them each's.
+        Texts per step for the teachers; with two teachers, each gets half of them.
     teacher_lowercase_share : float, default=0.0
-        Share of these whose words are read in lower case, so that the model learns to
-        take capitals as its users write them. A word that the text has only with
-        capitals keeps them. For teachers that disregard case.
+        Share of these texts that is read in lower case, for teachers that ignore case.
+        Words that the text contains only with capitals keep them.
+    tokenizer : {"words", "whitespace", "pretokenized"} or callable, default="words"
+        How a line becomes tokens, as in `ElmoVectorizer`. A callable maps one line to a
+        list of str. With "pretokenized", texts are lists of str, and the lines of files
+        are split at white space. Use the tokenizer that the vectorizer will use.
 
     Attributes
     ----------
     model_ : LanguageModel
         The trained network.
+    model_digest_ : str
+        As `ElmoVectorizer.model_digest_`.
     vocabulary_ : Vocabulary
-        Words that the softmax predicts, by falling frequency.
+        Words that the softmax predicts, by decreasing frequency.
     history_ : list of dict
         Loss, tokens per second and so on, every 20 steps; held-out perplexity last.
     n_tokens_ : int
-        Tokens of the text, boundaries included.
+        Tokens of the training text, boundaries included.
+    n_types_ : int
+        Distinct tokens of the training text.
     held_out_perplexity_ : float
         Geometric mean of both directions; NaN if the text was too short.
 
     Notes
     -----
-    The text is read once, tokenised as ``tokenizer="words"`` does it, and kept on disk
-    as 4 bytes a token; only the different words are in memory. Documents are shuffled
-    in a buffer of 2,000.
+    The text is read once and kept on disk in 4 bytes per token; only the distinct words
+    are in memory. Documents are shuffled in a buffer of 2,000.
+
+    ``ElmoVectorizer(model=pretrainer)`` uses the fitted model without saving it. The
+    vectorizer shares the pretrainer when it is cloned, as it would share the path of a
+    model, so grid search over the vectorizer does not train again. Pickles of such a
+    vectorizer contain the weights.
 
     Examples
     --------
@@ -161,7 +185,7 @@ class ElmoPretrainer(BaseEstimator):
         max_tokens: float | None = None,
         epochs: float | None = None,
         checkpoint_dir: str | os.PathLike[str] | None = None,
-        device: str = "auto",
+        device: str | torch.device = "auto",
         precision: str = "auto",
         random_state: int | None = None,
         verbose: bool = False,
@@ -177,6 +201,7 @@ class ElmoPretrainer(BaseEstimator):
         teacher_weight: float = 1.0,
         teacher_batch_size: int = 96,
         teacher_lowercase_share: float = 0.0,
+        tokenizer: str | Callable[[str], list[str]] = "words",
     ) -> None:
         self.size = size
         self.init = init
@@ -202,32 +227,54 @@ class ElmoPretrainer(BaseEstimator):
         self.teacher_weight = teacher_weight
         self.teacher_batch_size = teacher_batch_size
         self.teacher_lowercase_share = teacher_lowercase_share
+        self.tokenizer = tokenizer
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """Train on raw text.
 
         Parameters
         ----------
-        X : iterable of str, of token lists, or of paths; or a path
-            Texts (a line is a sentence), or text files, plain or packed (``.gz``,
-            ``.bz2``, ``.xz``, ``.zst``), one sentence a line; an empty line ends a
-            document.
+        X : iterable of texts, or paths of text files
+            Texts are str, whose lines are sentences, or lists of tokens, in any
+            container that `ElmoVectorizer` accepts; a generator is read as a stream.
+
+            Paths are files, folders or glob patterns: a `pathlib.Path`, a str that
+            names one, or an iterable of these. Files are UTF-8, plain or compressed
+            (``.gz``, ``.bz2``, ``.xz``, ``.zst``), with one sentence per line; an empty
+            line ends a document. All files of a folder and its subfolders are read,
+            except hidden ones; folders and patterns in the order of names.
+
+            A str counts as a path if it names an existing file, or if it looks like a
+            path: no white space, not a URL, and a separator or an existing folder; or
+            an ending such as ``.txt`` or ``.gz``. Such a path has to exist.
         y : ignored
+
+        Returns
+        -------
+        self
 
         Raises
         ------
-        CorpusError
-            The text is empty, no text, or has one word only.
+        CorpusError, TextValueError
+            The text is empty, is a single str, consists of one word only, mixes texts
+            and paths, or is a frame of several columns.
+        CorpusNotFoundError
+            A file does not exist. Also a FileNotFoundError.
+        CorpusTypeError, TextTypeError
+            A text is not a str or a list of str, or the input is a dict or a set.
+            Also a TypeError.
         TrainingError
-            The loss is not finite or grows, or a checkpoint cannot be written or used.
+            The loss is not finite or diverges, a checkpoint cannot be written, or all
+            checkpoints are damaged.
         """
         check_pretrainer_parameters(self.get_params(deep=False))
-        self._warn_of_unused()
+        self._warn_of_unused_parameters()
         with open_workspace(self.checkpoint_dir) as folder:
-            seed = choose_seed(self.random_state, folder)
+            checkpoint = load_checkpoint(folder)
+            seed = choose_seed(self.random_state, checkpoint)
             corpus = read_text(
                 X,
-                _tokenizer(),
+                self.tokenizer,
                 folder,
                 held_out_share=self.held_out_share,
                 seed=seed,
@@ -239,12 +286,13 @@ class ElmoPretrainer(BaseEstimator):
                 max_words=self.max_words,
                 min_count=self.min_count,
             )
-            trainer = self._train(corpus, vocabulary, folder, seed)
+            trainer = self._train(corpus, vocabulary, folder, seed, checkpoint)
             if self.checkpoint_dir is not None:
                 save_loss_plot(folder / "loss.png", trainer.history)
             self.n_tokens_ = len(corpus.train.ids)
             self.n_types_ = len(corpus.train.types)
         self.model_ = trainer.model.to("cpu")
+        self.model_digest_ = self._elmo_model_files().digest
         self.vocabulary_ = vocabulary
         self.history_ = trainer.history
         self.held_out_perplexity_ = trainer.history[-1].get("held_out_average", np.nan)
@@ -255,42 +303,63 @@ class ElmoPretrainer(BaseEstimator):
 
         Parameters
         ----------
-        X : as in `fit`
+        X : texts or paths
+            As in `fit`.
+
+        Returns
+        -------
+        float
 
         See Also
         --------
-        evaluate : each direction by itself.
+        evaluate : Perplexity of each direction.
         """
         return self.evaluate(X).average
 
     def evaluate(self, X: Any, *, state: str = "carry") -> Perplexity:
         """Return the perplexity of texts, forward and backward.
 
-        All of the vocabulary competes. The boundary that opens the next sentence is
-        not counted, and a word outside the vocabulary counts as ``<UNK>``: compare
-        models of one vocabulary.
+        The softmax is over the whole vocabulary. The boundary that opens the next
+        sentence is not counted, and a word outside the vocabulary counts as ``<UNK>``;
+        compare only models with the same vocabulary.
 
         Parameters
         ----------
-        X : as in `fit`
-            Its numbers are held in memory, 4 bytes a token.
+        X : texts or paths
+            As in `fit`. The encoded text is held in memory, 4 bytes per token.
         state : {"carry", "zero", "warm"}, default="carry"
-            The LSTM's state before a sentence: that after the sentence before, zeros,
-            or that of `ElmoVectorizer`'s ``state="warm"``.
+            LSTM state before each sentence: that after the previous sentence, zeros, or
+            that of ``ElmoVectorizer(state="warm")``.
+
+        Returns
+        -------
+        Perplexity
+            With ``forward``, ``backward``, ``average`` and ``n_tokens``.
+
+        Raises
+        ------
+        CorpusError
+            As in `fit`.
         """
         check_is_fitted(self, "model_")
-        if state not in ("carry", "zero", "warm"):
+        if not _START_STATE.accepts(state):
             message = (
-                "The 'state' parameter of evaluate must be a str among {'carry', "
-                f"'zero', 'warm'}}. Got {state!r} instead."
+                f"The 'state' parameter of evaluate must be {_START_STATE.expected}. "
+                f"Got {state!r} instead."
             )
             raise InvalidParameterError(message)
-        device = torch.device(resolve_device(self.device))
-        text = encode_documents(iterate_documents(X), _tokenizer())
+        check_pretrainer_parameters(self.get_params(deep=False))
+        device = torch.device(resolve_device(str(self.device)))
+        pretokenized = self.tokenizer == "pretokenized"
+        source = open_source(X, pretokenized=pretokenized)
+        text = encode_documents(
+            iterate_documents(source, pretokenized=pretokenized),
+            sentence_tokenizer(self.tokenizer),
+        )
         if len(text.ids) < 2:
             message = (
-                "The text to judge has no words; expected sentences, one a line. Check "
-                "the files or texts."
+                "The text to evaluate has no words; expected one sentence per line. "
+                "Check the files or texts."
             )
             raise CorpusError(message)
         model = copy.deepcopy(self.model_).to(device)
@@ -311,13 +380,22 @@ class ElmoPretrainer(BaseEstimator):
         folder : path
             Gets ``options.json``, ``weights.hdf5`` (AllenNLP's layout),
             ``softmax.npz``, ``vocabulary.json``, ``MODEL_CARD.md``, and ``loss.png``
-            if matplotlib is there.
+            if matplotlib is installed. Created if it does not exist.
         dtype : {"float32", "float16"}, default="float32"
-            How the files hold the weights.
+            Data type of the weights in the files.
+
+        Raises
+        ------
+        ModelFileError
+            The weights are not finite in this data type.
+        OSError
+            A file cannot be written.
         """
         check_is_fitted(self, "model_")
         folder = Path(folder).expanduser()
-        save_language_model(folder, self.model_, self.vocabulary_, dtype=dtype)
+        tokenizer = self.tokenizer if isinstance(self.tokenizer, str) else None
+        saved = SavedModel(self.model_, self.vocabulary_, tokenizer)
+        save_language_model(folder, saved, dtype=dtype)
         last_rows: dict[str, Any] = {}
         for row in self.history_:
             last_rows |= row
@@ -326,13 +404,13 @@ class ElmoPretrainer(BaseEstimator):
             n_parameters=sum(p.numel() for p in self.model_.bilm.parameters()),
             n_words=len(self.vocabulary_),
             parameters={
-                name: getattr(value, "__qualname__", value)  # a teacher's name
+                name: getattr(value, "__qualname__", value)  # name of a callable
                 for name, value in self.get_params(deep=False).items()
                 if name not in ("size", "checkpoint_dir", "verbose")
             },
             corpus={"n_tokens": self.n_tokens_, "n_types": self.n_types_},
             last_rows=last_rows,
-            device=resolve_device(self.device),
+            device=resolve_device(str(self.device)),
         )
         write_bytes(folder / CARD_NAME, card.encode())
         save_loss_plot(folder / "loss.png", self.history_)
@@ -345,11 +423,30 @@ class ElmoPretrainer(BaseEstimator):
         ----------
         folder : path
         **parameters
-            Of the pretrainer.
+            Of the pretrainer. The default `tokenizer` is that of the saved model.
+
+        Returns
+        -------
+        ElmoPretrainer
+
+        Raises
+        ------
+        ModelFileError
+            A file is missing or damaged, or the files do not belong together.
         """
         saved = load_language_model(Path(folder).expanduser())
+        if "tokenizer" not in parameters:
+            if saved.tokenizer is None:
+                message = (
+                    f"The model in {str(folder)!r} was trained with a callable "
+                    "tokenizer, which is not saved; tokenizer='words' is used instead. "
+                    "Pass the callable as tokenizer=."
+                )
+                warn_caller(message, SklearnElmoWarning)
+            parameters["tokenizer"] = saved.tokenizer or "words"
         pretrainer = cls(saved.model.options.to_dict(), **parameters)
         pretrainer.model_ = saved.model
+        pretrainer.model_digest_ = pretrainer._elmo_model_files().digest
         pretrainer.vocabulary_ = saved.vocabulary
         pretrainer.history_ = []
         pretrainer.n_tokens_ = sum(saved.vocabulary.counts)
@@ -357,27 +454,64 @@ class ElmoPretrainer(BaseEstimator):
         pretrainer.held_out_perplexity_ = np.nan
         return pretrainer
 
-    def _warn_of_unused(self) -> None:
+    def _elmo_model_files(self) -> ModelFiles:
+        """Return the model as if read from files, for `sklearn_elmo.models`."""
+        check_is_fitted(self, "model_")
+        return ModelFiles.from_arrays(
+            self.model_.options, self.model_.bilm.to_arrays(), source=repr(self)
+        )
+
+    def _warn_of_unused_parameters(self) -> None:
         if self.init is not None and self.size != "default":
             message = (
                 "The 'size' parameter of ElmoPretrainer has no effect together with "
-                "'init': the shape is that of the model to begin with."
+                "'init': the shape is that of the initial model."
             )
             warn_caller(message, UnusedParameterWarning)
 
     def _train(
-        self, corpus: Corpus, vocabulary: Vocabulary, folder: Path, seed: int
+        self,
+        corpus: Corpus,
+        vocabulary: Vocabulary,
+        folder: Path,
+        seed: int,
+        checkpoint: dict[str, Any] | None,
     ) -> Trainer:
         """Return the trainer after its run."""
-        model, frozen_share = begin(
+        model, frozen_share = create_model(
             self.size,
             self.init,
             vocabulary,
             precision=self.precision,
-            device=torch.device(resolve_device(self.device)),
+            device=torch.device(resolve_device(str(self.device))),
             seed=seed,
         )
-        settings = Settings(
+        teachers = Teachers.prepare(
+            self.teacher,
+            self.token_teacher,
+            corpus,
+            self.n_teacher_texts,
+            lowercase_share=self.teacher_lowercase_share,
+            seed=seed,
+            folder=folder,
+        )
+        with progress_bar(self.verbose) as progress_callback:
+            trainer = Trainer(
+                model,
+                corpus,
+                vocabulary.targets_of(corpus.train.types),
+                self._settings(frozen_share, seed),
+                self._budget(),
+                teachers=teachers,
+                folder=None if self.checkpoint_dir is None else folder,
+                checkpoint=checkpoint,
+                progress_callback=progress_callback,
+            )
+            trainer.run()
+        return trainer
+
+    def _settings(self, frozen_share: float, seed: int) -> Settings:
+        return Settings(
             batch_size=self.batch_size,
             n_steps=self.n_steps,
             n_negative_samples=self.n_negative_samples,
@@ -388,30 +522,7 @@ class ElmoPretrainer(BaseEstimator):
             teacher_batch_size=self.teacher_batch_size,
             seed=seed,
         )
+
+    def _budget(self) -> Budget:
         limits = (self.max_minutes, self.max_tokens, self.epochs)
-        teachers = Teachers.ask(
-            self.teacher,
-            self.token_teacher,
-            corpus,
-            self.n_teacher_texts,
-            lowercase_share=self.teacher_lowercase_share,
-            seed=seed,
-            folder=folder,
-        )
-        with progress_bar(self.verbose) as report:
-            trainer = Trainer(
-                model,
-                corpus,
-                vocabulary.targets_of(corpus.train.types),
-                settings,
-                Budget(*limits) if any(limits) else Budget(epochs=1),
-                teachers=teachers,
-                folder=None if self.checkpoint_dir is None else folder,
-                report=report,
-            )
-            trainer.run()
-        return trainer
-
-
-def _tokenizer() -> Callable[[str], list[str]]:
-    return resolve_tokenizer("words", estimator="ElmoPretrainer")
+        return Budget(*limits) if any(limits) else Budget(epochs=1)

@@ -3,29 +3,59 @@
 import contextlib
 import datetime
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import NamedTuple
 
 from tqdm import tqdm
 
-__all__ = ["progress_bar"]
+__all__ = ["ProgressCallback", "TrainingProgress", "progress_bar"]
+
+_BAR_FORMAT = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}{postfix}"
+
+
+class TrainingProgress(NamedTuple):
+    """How far a run is.
+
+    Attributes
+    ----------
+    share : float
+        Share of the budget that is used up, from 0 to 1.
+    n_tokens : int
+        Tokens read by each direction.
+    seconds_left : float
+        Estimated time to the end of the budget.
+    loss : float
+        Smoothed loss of the language model in nats per word.
+    """
+
+    share: float
+    n_tokens: int
+    seconds_left: float
+    loss: float
+
+
+ProgressCallback = Callable[[TrainingProgress, float | None], None]
+"""Receives the progress, and the held-out perplexity after an evaluation."""
 
 
 @contextlib.contextmanager
-def progress_bar(
-    verbose: bool,
-) -> Iterator[Callable[[dict[str, Any]], None] | None]:
-    """Give a function that shows a row of the history, or None."""
+def progress_bar(verbose: bool) -> Iterator[ProgressCallback | None]:
+    """Yield a callback that shows progress with the time left, or None."""
     if not verbose:
         yield None
         return
-    with tqdm(total=None, unit=" tokens", unit_scale=True, desc="training") as bar:
+    with tqdm(total=1.0, desc="training", bar_format=_BAR_FORMAT) as bar:
+        shown: dict[str, str] = {}
 
-        def report(row: dict[str, Any]) -> None:
-            if "tokens" not in row:
-                bar.set_postfix(held_out_perplexity=f"{row['held_out_average']:.1f}")
-                return
-            bar.n = row["tokens"]
-            left = datetime.timedelta(seconds=int(row["seconds_left"]))
-            bar.set_postfix(loss=f"{row['smoothed_loss']:.3f}", left=str(left))
+        def show(progress: TrainingProgress, perplexity: float | None) -> None:
+            left = datetime.timedelta(seconds=round(progress.seconds_left))
+            shown["left"] = str(left)
+            shown["tokens"] = f"{progress.n_tokens:,}"
+            shown["loss"] = f"{progress.loss:.3f}"
+            if perplexity is not None:
+                shown["held_out_perplexity"] = f"{perplexity:.1f}"
+            bar.set_postfix(shown, refresh=False)
+            bar.update(min(1.0, progress.share) - bar.n)
+            if perplexity is not None:
+                bar.refresh()
 
-        yield report
+        yield show

@@ -1,11 +1,11 @@
-"""What a training run is told, apart from text and model."""
+"""Settings of a training run that depend on neither text nor model."""
 
 from dataclasses import dataclass
 
-__all__ = ["Budget", "Settings"]
+__all__ = ["Budget", "Settings", "learning_rate_factor"]
 
 _WARM_UP_SHARE = 0.03
-_LAST_RATE_SHARE = 0.02
+_LAST_RATE_FACTOR = 0.02
 
 
 @dataclass(frozen=True)
@@ -15,24 +15,23 @@ class Settings:
     Attributes
     ----------
     batch_size : int
-        Lanes of text that are read side by side.
+        Streams of text that are read in parallel.
     n_steps : int
-        Words of each lane that the gradient goes back through.
+        Words of each stream that gradients are propagated through.
     n_negative_samples : int or None
-        Words that a prediction is told from; None takes all of the vocabulary.
+        Negative samples of the softmax; None uses the whole vocabulary.
     learning_rate : float
-        At its highest: it rises over the first 3 % of the budget, and falls in a
-        straight line to 2 % at its end.
+        Highest learning rate, see `learning_rate_factor`.
     dropout : float
-        Share of each layer's inputs that is set to 0.
+        Share of the inputs of each layer that is set to 0.
     clip_norm : float
-        Longest gradient; longer ones are shortened.
+        Gradients with a larger norm are scaled down to it.
     frozen_share : float
-        Share of the budget in which only the softmax learns.
+        Share of the budget during which only the softmax is trained.
     teacher_weight : float
-        How much each teacher counts beside the language model.
+        Weight of the loss of each teacher; the language model has weight 1.
     teacher_batch_size : int
-        Texts of the teachers in a step, of both together.
+        Texts per step, for all teachers together.
     seed : int
     """
 
@@ -55,15 +54,15 @@ class Budget:
     Attributes
     ----------
     max_minutes, max_tokens, epochs : float or None
-        Tokens are those that each direction reads, boundaries included.
+        Tokens are counted per direction, sentence boundaries included.
     """
 
     max_minutes: float | None = None
     max_tokens: float | None = None
     epochs: float | None = None
 
-    def share(self, seconds: float, tokens: int, epochs: float) -> float:
-        """Return how much of it is used up; 1 and more means stop."""
+    def share_used(self, seconds: float, tokens: int, epochs: float) -> float:
+        """Return the share of the budget that is used up; 1 or more means stop."""
         shares = [
             used / limit
             for used, limit in (
@@ -76,7 +75,11 @@ class Budget:
         return max(shares)
 
 
-def rate_at(share: float) -> float:
-    """Return the learning rate as a part of the highest."""
-    decayed = _LAST_RATE_SHARE + (1 - _LAST_RATE_SHARE) * (1 - share)
-    return min(1.0, max(share, 1e-3) / _WARM_UP_SHARE) * decayed
+def learning_rate_factor(share_used: float) -> float:
+    """Return the learning rate relative to the highest one.
+
+    It rises linearly over the first 3 % of the budget and falls linearly to 2 % at its
+    end.
+    """
+    decayed = _LAST_RATE_FACTOR + (1 - _LAST_RATE_FACTOR) * (1 - share_used)
+    return min(1.0, max(share_used, 1e-3) / _WARM_UP_SHARE) * decayed

@@ -1,4 +1,4 @@
-"""One step of training: words in, one change of the weights out."""
+"""One training step: loss, gradients and update of the weights."""
 
 from dataclasses import asdict, dataclass
 
@@ -9,10 +9,10 @@ from torch import Tensor, nn
 from sklearn_elmo.pretraining.corpus import BEGIN, END
 from sklearn_elmo.pretraining.distillation.heads import (
     TeacherHeads,
-    both_directions,
     pool_layers,
     sentence_loss,
     token_loss,
+    word_layers,
 )
 from sklearn_elmo.pretraining.distillation.teacher import Sentences
 from sklearn_elmo.pretraining.network import LanguageModel, States
@@ -30,16 +30,17 @@ _STEPS_PER_SEED = 2**31
 
 @dataclass(frozen=True)
 class Losses:
-    """What a step found before it changed the weights.
+    """Losses of a step, before the update of the weights.
 
     Attributes
     ----------
     language : float
-        Cross entropy of a word, mean of both directions; an estimate if the softmax
-        is sampled.
+        Cross entropy per word in nats, mean of both directions; an estimate if the
+        softmax is sampled.
     teacher, token_teacher : float
-        0 without one.
+        0 without this teacher.
     gradient_norm : float
+        Before clipping.
     """
 
     language: float
@@ -48,12 +49,12 @@ class Losses:
     gradient_norm: float
 
     def are_finite(self) -> bool:
-        """Tell whether all are numbers that can be learned from."""
+        """Return True if all values are finite."""
         return bool(np.isfinite(list(asdict(self).values())).all())
 
 
 class TrainingStep:
-    """The loss of a piece of text, and the change of weights that it asks for.
+    """Computes the loss of a batch and updates the weights.
 
     Parameters
     ----------
@@ -61,9 +62,9 @@ class TrainingStep:
     character_ids : Tensor
         Of each type. *Shape:* ``(n_types, max_characters)``.
     targets : Tensor
-        Each type's number in the vocabulary. *Shape:* ``(n_types,)``, int64.
+        Vocabulary position of each type. *Shape:* ``(n_types,)``, int64.
     optimizer : torch.optim.Optimizer
-        Of all parameters, those of the heads included.
+        Of all parameters, including those of the heads.
     settings : Settings
     heads, token_heads : TeacherHeads, optional
     """
@@ -104,18 +105,19 @@ class TrainingStep:
         Parameters
         ----------
         number : int
-            All that is random in the step depends on it and on the seed.
+            Number of the step. Together with the seed, it determines everything that is
+            random in the step.
         ids : Tensor
-            Type numbers, as `Lanes.read` returns them. *Shape:* ``(2, T + 1, B)``.
+            Type numbers, from `BatchStreams.read`. *Shape:* ``(2, T + 1, B)``.
         states : States
-            After the words before.
+            After the previous step.
         sentences, tokens : Sentences, optional
-            For each of the heads.
+            Texts for `heads` and for `token_heads`.
 
         Returns
         -------
         losses : Losses
-            If one is not finite, the weights have not been changed.
+            If one of them is not finite, the weights are unchanged.
         states : States
         """
         self.optimizer.zero_grad(set_to_none=True)
@@ -126,7 +128,7 @@ class TrainingStep:
         layers, states = self.model.contextualize(
             stream, states, self.settings.dropout, generator
         )
-        hidden = self.model.drop(layers[-1], self.settings.dropout, generator)
+        hidden = self.model.apply_dropout(layers[-1], self.settings.dropout, generator)
         language = self._language_loss(number, hidden, ids[:, 1:])
         loss = language
         teacher = token_teacher = torch.zeros(())
@@ -146,7 +148,7 @@ class TrainingStep:
         return losses, states
 
     def _token_vectors(self, parts: list[Tensor]) -> list[Tensor]:
-        """Return layer 0 of type numbers of any shapes, every type read once."""
+        """Return layer 0 of type numbers of any shapes; each type is computed once."""
         flat = torch.cat([part.flatten() for part in parts])
         unique, inverse = torch.unique(flat, return_inverse=True)
         vectors = self.model.token_vectors(self.character_ids[unique].long())
@@ -157,7 +159,7 @@ class TrainingStep:
         ]
 
     def _language_loss(self, number: int, hidden: Tensor, following: Tensor) -> Tensor:
-        # The boundary that follows another is no achievement.
+        # After one boundary the other one always follows: that is not counted.
         weights = torch.stack([following[0] != BEGIN, following[1] != END]).float()
         totals = weights.sum(dim=(1, 2), keepdim=True).clamp_min(1)
         weights = (weights / totals / 2).flatten()
@@ -175,20 +177,20 @@ class TrainingStep:
 
     def _sentence_loss(self, inputs: Tensor, sentences: Sentences) -> Tensor:
         assert self.heads is not None
-        layers, mask = self._read(inputs, sentences.lengths)
+        layers, mask = self._run_texts(inputs, sentences.lengths)
         pooled = torch.cat(
-            [pool_layers(layers[:, half], mask) for half in (0, 1)], dim=-1
+            [pool_layers(layers[:, direction], mask) for direction in (0, 1)], dim=-1
         )
         return sentence_loss(self.heads, pooled, sentences.vectors)
 
     def _token_loss(self, inputs: Tensor, tokens: Sentences) -> Tensor:
         assert self.token_heads is not None
-        layers, mask = self._read(inputs, tokens.lengths)
-        words = both_directions(layers, mask, tokens.lengths)
+        layers, mask = self._run_texts(inputs, tokens.lengths)
+        words = word_layers(layers, mask, tokens.lengths)
         return token_loss(self.token_heads, words, tokens.vectors)
 
-    def _read(self, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Return all layers of texts that begin from zero state, and where words are.
+    def _run_texts(self, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Return all layers of texts, from a zero state, and the mask of words.
 
         *Shape:* inputs ``(2, T, R, P)``, lengths ``(R,)`` -> ``(L + 1, 2, T, R, P)``
         and ``(T, R)``.
@@ -197,6 +199,6 @@ class TrainingStep:
         start = States.zeros(self.model.options, n_rows, inputs.device)
         contextual, _ = self.model.contextualize(inputs, start)
         layers = torch.stack([inputs.to(contextual[0].dtype), *contextual])
-        # Words stand between the boundaries in both directions.
+        # Words are between the boundaries in both directions.
         steps = torch.arange(n_steps, device=inputs.device)[:, None]
         return layers, (steps > 0) & (steps < lengths - 1)

@@ -1,9 +1,9 @@
-"""The loop: steps, judgements, checkpoints."""
+"""The training loop: steps, evaluation, checkpoints."""
 
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,18 +13,19 @@ import torch
 
 from sklearn_elmo.atomic_files import write_bytes
 from sklearn_elmo.errors import TrainingError
-from sklearn_elmo.pretraining.batches import Lanes
-from sklearn_elmo.pretraining.checkpoint import (
-    load_checkpoint,
-    save_checkpoint,
-    to_json_lines,
-)
+from sklearn_elmo.pretraining.batches import BatchStreams
+from sklearn_elmo.pretraining.checkpoint import save_checkpoint, to_json_lines
 from sklearn_elmo.pretraining.corpus import Corpus, EncodedText
 from sklearn_elmo.pretraining.distillation.heads import TeacherHeads
 from sklearn_elmo.pretraining.distillation.teacher import Teachers, TeacherTexts
 from sklearn_elmo.pretraining.evaluation import Perplexity, measure_perplexity
 from sklearn_elmo.pretraining.network import LanguageModel, States
-from sklearn_elmo.pretraining.settings import Budget, Settings, rate_at
+from sklearn_elmo.pretraining.settings import (
+    Budget,
+    Settings,
+    learning_rate_factor,
+)
+from sklearn_elmo.pretraining.progress import ProgressCallback, TrainingProgress
 from sklearn_elmo.pretraining.step import Losses, TrainingStep
 
 __all__ = ["Trainer"]
@@ -35,16 +36,16 @@ METRICS_NAME = "metrics.jsonl"
 _BETAS = (0.9, 0.99)
 _STEPS_PER_REPORT = 20
 _SECONDS_PER_CHECKPOINT = 300.0
-# Judged by at the end, and at each quarter before it.
+# Held-out tokens that are evaluated at the end, and after each quarter before it.
 _HELD_OUT_TOKENS, _FEW_HELD_OUT_TOKENS = 200_000, 20_000
-# Loss of the last steps against the lowest so far, both smoothed, in nats.
+# Increase of the smoothed loss above its minimum, in nats, that stops a run.
 _DIVERGENCE = 2.0
 _SMOOTHING = 0.95
 
 
 @dataclass
 class Progress:
-    """How far a run has come."""
+    """State of a run, apart from its weights."""
 
     step: int = 0
     seconds: float = 0.0
@@ -58,17 +59,19 @@ class Trainer:
     Parameters
     ----------
     model : LanguageModel
-        On the device to train on; it is changed.
+        On the device to train on; changed in place.
     corpus : Corpus
     targets : ndarray of shape (n_types,), int64
-        Each type's number in the vocabulary.
+        Vocabulary position of each type.
     settings : Settings
     budget : Budget
     teachers : Teachers, optional
     folder : Path, optional
-        Gets checkpoints and metrics, and may have them from a run that was stopped.
-    report : callable, optional
-        Called with each row of the history.
+        Where checkpoints and metrics are written.
+    checkpoint : mapping, optional
+        Checkpoint to continue from.
+    progress_callback : callable, optional
+        Called after each step and each evaluation.
     """
 
     def __init__(
@@ -81,7 +84,8 @@ class Trainer:
         *,
         teachers: Teachers | None = None,
         folder: Path | None = None,
-        report: Callable[[dict[str, Any]], None] | None = None,
+        checkpoint: Mapping[str, Any] | None = None,
+        progress_callback: ProgressCallback | None = None,
     ) -> None:
         self.model = model
         self.corpus = corpus
@@ -89,19 +93,19 @@ class Trainer:
         self.budget = budget
         self.teachers = teachers or Teachers()
         self.folder = folder
-        self.report = report
+        self.progress_callback = progress_callback
         self.device = model.softmax_bias.device
         self.history: list[dict[str, Any]] = []
         self.progress = Progress()
-        self.lanes = _fitting_lanes(corpus, settings)
-        self.states = States.zeros(model.options, self.lanes.n_lanes, self.device)
+        self.streams = _fitting_streams(corpus, settings)
+        self.states = States.zeros(model.options, self.streams.n_streams, self.device)
         max_characters = model.options.max_characters
         self.character_ids = torch.from_numpy(
             corpus.train.character_ids(max_characters)
         ).to(self.device)
         self.targets = torch.from_numpy(targets).to(self.device)
-        self.heads = self._begin_heads(self.teachers.sentences)
-        self.token_heads = self._begin_heads(self.teachers.tokens)
+        self.heads = self._create_heads(self.teachers.sentences)
+        self.token_heads = self._create_heads(self.teachers.tokens)
         parameters = [
             parameter
             for part in (model, self.heads, self.token_heads)
@@ -120,6 +124,8 @@ class Trainer:
             self.heads,
             self.token_heads,
         )
+        if checkpoint is not None:
+            self._resume(checkpoint)
 
     def run(self) -> None:
         """Train until the budget is used up.
@@ -128,32 +134,32 @@ class Trainer:
         ------
         TrainingError
             The loss is not finite or grows, or a checkpoint cannot be written. The
-            checkpoint before is kept.
+            last good checkpoint is kept.
         """
-        self._resume()
         last_checkpoint = time.monotonic()
-        begin = last_checkpoint - self.progress.seconds
+        start = last_checkpoint - self.progress.seconds
         reported = self.progress.step, self.progress.seconds
-        while self._share() < 1:
-            quarter = int(4 * self._share())
+        while self._share_used() < 1:
+            quarter = int(4 * self._share_used())
             losses = self._step()
-            self.progress.seconds = time.monotonic() - begin
+            self.progress.seconds = time.monotonic() - start
             self._check(losses)
-            if self.progress.step % _STEPS_PER_REPORT == 0 or self._share() >= 1:
-                self._report(losses, *reported)
+            self._show_progress()
+            if self.progress.step % _STEPS_PER_REPORT == 0 or self._share_used() >= 1:
+                self._record(losses, *reported)
                 reported = self.progress.step, self.progress.seconds
-            if quarter < int(4 * self._share()) < 4:
-                self._judge(_FEW_HELD_OUT_TOKENS)
+            if quarter < int(4 * self._share_used()) < 4:
+                self._evaluate(_FEW_HELD_OUT_TOKENS)
             if time.monotonic() - last_checkpoint > _SECONDS_PER_CHECKPOINT:
                 self.save()
                 last_checkpoint = time.monotonic()
         self.model.requires_grad_(True)
         if not self.history or "held_out_average" not in self.history[-1]:
-            self._judge(_HELD_OUT_TOKENS)
+            self._evaluate(_HELD_OUT_TOKENS)
             self.save()
 
     def save(self) -> None:
-        """Write a checkpoint, if there is a folder for it."""
+        """Write a checkpoint and the metrics, if there is a folder for them."""
         if self.folder is None:
             return
         content = {
@@ -172,7 +178,7 @@ class Trainer:
         write_bytes(self.folder / METRICS_NAME, to_json_lines(self.history).encode())
 
     def perplexity(self, max_tokens: int) -> Perplexity | None:
-        """Judge the model on the held-out text, None if there is none."""
+        """Return the perplexity on the held-out text, None if there is none."""
         held_out = self.corpus.held_out
         if len(held_out.ids) < 2:
             return None
@@ -185,11 +191,11 @@ class Trainer:
 
     def _step(self) -> Losses:
         number = self.progress.step
-        share = self._share()
+        share = self._share_used()
         for group in self.optimizer.param_groups:
-            group["lr"] = self.settings.learning_rate * rate_at(share)
+            group["lr"] = self.settings.learning_rate * learning_rate_factor(share)
         self.model.bilm.requires_grad_(share >= self.settings.frozen_share)
-        ids = torch.from_numpy(self.lanes.read(number)).to(self.device)
+        ids = torch.from_numpy(self.streams.read(number)).to(self.device)
         drawn = self.teachers.draw(
             self.settings.teacher_batch_size, self.settings.seed, number
         )
@@ -198,21 +204,21 @@ class Trainer:
         self.progress.step += 1
         return losses
 
-    def _begin_heads(self, taught: TeacherTexts | None) -> TeacherHeads | None:
+    def _create_heads(self, taught: TeacherTexts | None) -> TeacherHeads | None:
         if taught is None:
             return None
         options = self.model.options
         width = taught.vectors.shape[1]
         heads = TeacherHeads(options.n_layers, options.projection_dim, width)
-        heads.fill(self.settings.seed)
+        heads.initialize(self.settings.seed)
         return heads.to(self.device)
 
-    def _share(self) -> float:
+    def _share_used(self) -> float:
         step = self.progress.step
-        return self.budget.share(
+        return self.budget.share_used(
             self.progress.seconds,
-            step * self.lanes.tokens_per_step,
-            step / self.lanes.steps_per_epoch,
+            step * self.streams.tokens_per_step,
+            step / self.streams.steps_per_epoch,
         )
 
     def _check(self, losses: Losses) -> None:
@@ -220,14 +226,14 @@ class Trainer:
         kept = (
             f"The last good checkpoint is in {str(self.folder)!r}."
             if self.folder is not None
-            else "Set checkpoint_dir to keep what was learned."
+            else "Set checkpoint_dir to keep checkpoints."
         )
         if not losses.are_finite():
             message = (
                 f"The loss of step {progress.step} is not finite (language model "
                 f"{losses.language}, teacher {losses.teacher}, token teacher "
-                f"{losses.token_teacher}, gradient {losses.gradient_norm}); the step "
-                f"was not taken. {kept} Try a lower learning_rate."
+                f"{losses.token_teacher}, gradient {losses.gradient_norm}); the "
+                f"weights were not changed. {kept} Try a lower learning_rate."
             )
             raise TrainingError(message)
         if math.isnan(progress.smoothed):
@@ -236,22 +242,21 @@ class Trainer:
         progress.lowest = min(progress.lowest, progress.smoothed)
         if progress.smoothed > progress.lowest + _DIVERGENCE:
             message = (
-                f"The loss grows: {progress.smoothed:.2f} about step {progress.step}, "
-                f"after {progress.lowest:.2f} at best. {kept} Try a lower "
-                "learning_rate."
+                f"The loss diverges: it is {progress.smoothed:.2f} at step "
+                f"{progress.step}, after a minimum of {progress.lowest:.2f}. {kept} Try "
+                "a lower learning_rate."
             )
             raise TrainingError(message)
 
-    def _report(self, losses: Losses, last_step: int, last_seconds: float) -> None:
+    def _record(self, losses: Losses, last_step: int, last_seconds: float) -> None:
         progress = self.progress
-        share = self._share()
-        n_tokens = (progress.step - last_step) * self.lanes.tokens_per_step
+        n_tokens = (progress.step - last_step) * self.streams.tokens_per_step
         row = {
             "step": progress.step,
-            "tokens": progress.step * self.lanes.tokens_per_step,
-            "epochs": round(progress.step / self.lanes.steps_per_epoch, 4),
+            "tokens": progress.step * self.streams.tokens_per_step,
+            "epochs": round(progress.step / self.streams.steps_per_epoch, 4),
             "seconds": round(progress.seconds, 2),
-            "seconds_left": round(progress.seconds * (1 - share) / max(share, 1e-9), 1),
+            "seconds_left": round(self._seconds_left(), 1),
             "tokens_per_second": round(
                 n_tokens / max(progress.seconds - last_seconds, 1e-9), 1
             ),
@@ -266,7 +271,7 @@ class Trainer:
             row["token_teacher_loss"] = losses.token_teacher
         self._add(row)
 
-    def _judge(self, max_tokens: int) -> None:
+    def _evaluate(self, max_tokens: int) -> None:
         perplexity = self.perplexity(max_tokens)
         if perplexity is not None:
             row = {"step": self.progress.step, "held_out_tokens": perplexity.n_tokens}
@@ -277,11 +282,27 @@ class Trainer:
     def _add(self, row: dict[str, Any]) -> None:
         self.history.append(row)
         logger.info("%s", row)
-        if self.report is not None:
-            self.report(row)
+        if self.progress_callback is not None and "held_out_average" in row:
+            self.progress_callback(self._shown(), row["held_out_average"])
+
+    def _show_progress(self) -> None:
+        if self.progress_callback is not None:
+            self.progress_callback(self._shown(), None)
+
+    def _shown(self) -> TrainingProgress:
+        return TrainingProgress(
+            share=self._share_used(),
+            n_tokens=self.progress.step * self.streams.tokens_per_step,
+            seconds_left=self._seconds_left(),
+            loss=self.progress.smoothed,
+        )
+
+    def _seconds_left(self) -> float:
+        share = self._share_used()
+        return self.progress.seconds * max(0.0, 1 - share) / max(share, 1e-9)
 
     def _signature(self) -> dict[str, Any]:
-        """Return what a checkpoint must have in common with a run that uses it."""
+        """Return what a checkpoint and the run that continues it have in common."""
         return {
             "options": self.model.options.to_dict(),
             "settings": asdict(self.settings),
@@ -291,14 +312,10 @@ class Trainer:
             "token_teacher": self.token_heads is not None,
         }
 
-    def _resume(self) -> None:
-        content = None if self.folder is None else load_checkpoint(self.folder)
-        if content is None:
-            return
+    def _resume(self, content: Mapping[str, Any]) -> None:
         signature = self._signature()
         for name, value in signature.items():
-            # Checkpoints from before token teachers know nothing of them.
-            if content["signature"].get(name, False) != value:
+            if content["signature"][name] != value:
                 message = (
                     f"The checkpoint in {str(self.folder)!r} is of another run: its "
                     f"{name} differs. Choose another checkpoint_dir, or delete it."
@@ -316,12 +333,12 @@ class Trainer:
         )
         self.progress = Progress(**content["progress"])
         self.history = content["history"]
-        logger.info("Going on at step %d", self.progress.step)
+        logger.info("Continuing at step %d", self.progress.step)
 
 
-def _fitting_lanes(corpus: Corpus, settings: Settings) -> Lanes:
-    """Return lanes that a short text can fill."""
+def _fitting_streams(corpus: Corpus, settings: Settings) -> BatchStreams:
+    """Return streams for a text; fewer or shorter ones if it is short."""
     n_tokens = len(corpus.train.ids)
     n_steps = max(1, min(settings.n_steps, n_tokens - 1))
-    n_lanes = max(1, min(settings.batch_size, n_tokens // (n_steps + 1)))
-    return Lanes(corpus.train, n_lanes, n_steps)
+    n_streams = max(1, min(settings.batch_size, n_tokens // (n_steps + 1)))
+    return BatchStreams(corpus.train, n_streams, n_steps)

@@ -14,10 +14,10 @@ UNKNOWN = "<UNK>"
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """Words by falling frequency, ``<S>``, ``</S>`` and ``<UNK>`` among them.
+    """Words by decreasing frequency, including ``<S>``, ``</S>`` and ``<UNK>``.
 
-    The order is what the sampled softmax draws by. What is not in the vocabulary is
-    predicted as ``<UNK>``; as input every word is read by its characters.
+    The sampled softmax relies on this order. Words outside the vocabulary are predicted
+    as ``<UNK>``; as input, every word is read by its characters.
 
     Attributes
     ----------
@@ -43,10 +43,11 @@ class Vocabulary:
         Parameters
         ----------
         types : sequence of str
-            The first two are the sentence boundaries, which are always in.
+            The first two are the sentence boundaries, which are always included.
         counts : iterable of int
+            Occurrences of each type.
         max_words : int
-            Size of the vocabulary at most, the three special ones included.
+            Maximum size of the vocabulary, including the three special words.
         min_count : int
             Rarer words are left out.
         """
@@ -63,7 +64,7 @@ class Vocabulary:
         return len(self.words)
 
     def targets_of(self, types: Sequence[str]) -> npt.NDArray[np.int64]:
-        """Return each type's number in the vocabulary."""
+        """Return the position of each type in the vocabulary, ``(n_types,)`` int64."""
         numbers = {word: number for number, word in enumerate(self.words)}
         unknown = numbers[UNKNOWN]
         return np.array([numbers.get(word, unknown) for word in types], dtype=np.int64)

@@ -1,11 +1,10 @@
-"""The folder that a run works in, and the text in it as numbers."""
+"""The working folder of a run, and the encoded text in it."""
 
 import contextlib
-import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +12,18 @@ import numpy as np
 from tqdm import tqdm
 
 from sklearn_elmo.atomic_files import write_bytes
-from sklearn_elmo.pretraining.checkpoint import load_checkpoint
+from sklearn_elmo.errors import CorpusTypeError, SklearnElmoWarning
+from sklearn_elmo.messages import quote, warn_caller
 from sklearn_elmo.pretraining.corpus import Corpus, Tokenize, open_corpus, read_corpus
 from sklearn_elmo.pretraining.documents import Document, iterate_documents, shuffled
+from sklearn_elmo.pretraining.sources import open_source
+from sklearn_elmo.pretraining.verified_files import DamagedFileError
+from sklearn_elmo.text.tokenizers import resolve_tokenizer
 
-__all__ = ["choose_seed", "open_workspace", "read_text"]
+__all__ = ["choose_seed", "open_workspace", "read_text", "sentence_tokenizer"]
+
+TokenizerParameter = str | Callable[[str], list[str]]
+
 
 _SOURCE_NAME = "source.json"
 _DOCUMENTS_TO_SHUFFLE = 2000
@@ -25,7 +31,7 @@ _DOCUMENTS_TO_SHUFFLE = 2000
 
 @contextlib.contextmanager
 def open_workspace(checkpoint_dir: str | os.PathLike[str] | None) -> Iterator[Path]:
-    """Give the folder for checkpoints, or one that lasts as long as the run."""
+    """Yield the folder for checkpoints, or a temporary one."""
     if checkpoint_dir is not None:
         folder = Path(checkpoint_dir).expanduser()
         folder.mkdir(parents=True, exist_ok=True)
@@ -37,11 +43,10 @@ def open_workspace(checkpoint_dir: str | os.PathLike[str] | None) -> Iterator[Pa
         yield Path(name)
 
 
-def choose_seed(random_state: int | None, folder: Path) -> int:
-    """Return the seed of a run: given, that of the run to go on with, or any."""
+def choose_seed(random_state: int | None, checkpoint: Mapping[str, Any] | None) -> int:
+    """Return the given seed, that of the run to continue, or a random one."""
     if random_state is not None:
         return int(random_state)
-    checkpoint = load_checkpoint(folder)
     if checkpoint is not None:
         return int(checkpoint["signature"]["settings"]["seed"])
     return int(np.random.default_rng().integers(2**31))
@@ -49,66 +54,105 @@ def choose_seed(random_state: int | None, folder: Path) -> int:
 
 def read_text(
     X: Any,
-    tokenize: Tokenize,
+    tokenizer: TokenizerParameter,
     folder: Path,
     *,
     held_out_share: float,
     seed: int,
     verbose: bool,
 ) -> Corpus:
-    """Read a text, or find it read already.
+    """Encode a text, unless the folder contains it already.
 
     Parameters
     ----------
-    X : as `iterate_documents` takes it
-    tokenize : callable
+    X : texts or paths
+        As in `open_source`.
+    tokenizer : str or callable
+        A checked ``tokenizer`` parameter.
     folder : Path
-        Gets the numbers, or has them.
+        Where the encoded text is, or is written to.
     held_out_share : float
     seed : int
     verbose : bool
-        Show progress on stderr.
+        Whether to show progress on stderr.
     """
-    identity = folder / _SOURCE_NAME
-    source = {"text": identify(X), "seed": seed, "held_out_share": held_out_share}
-    if source["text"] is not None and identity.exists():
-        with contextlib.suppress(OSError, ValueError, KeyError):
-            if json.loads(identity.read_text(encoding="utf-8")) == source:
-                return open_corpus(folder)
-    identity.unlink(missing_ok=True)
+    pretokenized = tokenizer == "pretokenized"
+    source = open_source(X, pretokenized=pretokenized)
+    path = folder / _SOURCE_NAME
+    identity = {
+        # The same callable may return other tokens in another process.
+        "text": source.fingerprint() if isinstance(tokenizer, str) else None,
+        "tokenizer": tokenizer if isinstance(tokenizer, str) else None,
+        "seed": seed,
+        "held_out_share": held_out_share,
+    }
+    corpus = _find_corpus(folder, identity)
+    if corpus is not None:
+        return corpus
+    path.unlink(missing_ok=True)
     generator = np.random.default_rng([seed, 0])
     documents: Iterable[Document] = shuffled(
-        iterate_documents(X), _DOCUMENTS_TO_SHUFFLE, generator
+        iterate_documents(source, pretokenized=pretokenized),
+        _DOCUMENTS_TO_SHUFFLE,
+        generator,
     )
     if verbose:
         documents = tqdm(documents, desc="reading", unit=" documents")
     corpus = read_corpus(
-        documents, tokenize, folder, held_out_share=held_out_share, generator=generator
+        documents,
+        sentence_tokenizer(tokenizer),
+        folder,
+        held_out_share=held_out_share,
+        generator=generator,
     )
-    write_bytes(identity, json.dumps(source).encode())
+    write_bytes(path, json.dumps(identity).encode())
     return corpus
 
 
-def identify(X: Any) -> Any:
-    """Return what tells a text from another without reading it; None if nothing does.
+def sentence_tokenizer(tokenizer: TokenizerParameter) -> Tokenize:
+    """Return the function that splits a line into tokens.
 
-    Files are told by their names, sizes and times; texts in a list by what they say.
+    Parameters
+    ----------
+    tokenizer : str or callable
+        A checked ``tokenizer`` parameter. Lines of files of tokenised text are split at
+        white space.
     """
-    if isinstance(X, str | os.PathLike):
-        X = [X]
-    if not isinstance(X, list | tuple):
+    if isinstance(tokenizer, str):
+        name = "whitespace" if tokenizer == "pretokenized" else tokenizer
+        return resolve_tokenizer(name, estimator="ElmoPretrainer")
+
+    def tokenize(line: str) -> list[str]:
+        tokens: Any = tokenizer(line)
+        if isinstance(tokens, np.ndarray):
+            tokens = tokens.tolist()
+        if not isinstance(tokens, list | tuple) or not all(
+            isinstance(token, str) for token in tokens
+        ):
+            message = (
+                f"The tokenizer of ElmoPretrainer returned {type(tokens).__name__} "
+                f"({quote(tokens)}) for the line {quote(line)}; expected a list of "
+                "str. Return [] for a line without tokens."
+            )
+            raise CorpusTypeError(message)
+        return list(tokens)
+
+    return tokenize
+
+
+def _find_corpus(folder: Path, identity: Mapping[str, Any]) -> Corpus | None:
+    """Return the corpus in a folder if it is that of the same text and intact."""
+    path = folder / _SOURCE_NAME
+    if identity["text"] is None or not path.is_file():
         return None
-    if X and all(isinstance(path, str | os.PathLike) for path in X):
-        names = [os.fspath(path) for path in X]
-        paths = [Path(name).expanduser() for name in names if "\n" not in name]
-        with contextlib.suppress(OSError, ValueError):
-            stats = [path.stat() for path in paths]
-            if len(paths) == len(X) and all(path.is_file() for path in paths):
-                return [
-                    [str(path.resolve()), stat.st_size, stat.st_mtime_ns]
-                    for path, stat in zip(paths, stats, strict=True)
-                ]
-    digest = hashlib.sha256()
-    for text in X:
-        digest.update(repr(text).encode("utf-8", "surrogatepass"))
-    return digest.hexdigest()
+    try:
+        if json.loads(path.read_text(encoding="utf-8")) != identity:
+            return None
+        return open_corpus(folder)
+    except (OSError, ValueError, DamagedFileError) as error:
+        message = (
+            f"The encoded text in {str(folder)!r} is damaged ({error}); the text is "
+            "read again."
+        )
+        warn_caller(message, SklearnElmoWarning)
+        return None

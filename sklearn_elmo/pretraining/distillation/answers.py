@@ -1,4 +1,4 @@
-"""What teachers say of texts: asked once, checked, and kept in a mapped file."""
+"""Vectors that teachers return: requested once, checked, kept in a mapped file."""
 
 import logging
 import re
@@ -10,8 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from sklearn_elmo.atomic_files import replacing
-from sklearn_elmo.errors import TrainingError
-from sklearn_elmo.messages import quote
+from sklearn_elmo.errors import SklearnElmoWarning, TrainingError
+from sklearn_elmo.messages import quote, warn_caller
+from sklearn_elmo.pretraining.verified_files import (
+    DamagedFileError,
+    append_digest,
+    check_digest,
+)
 
 __all__ = ["Teacher", "TokenTeacher", "sentence_targets", "token_targets"]
 
@@ -24,7 +29,7 @@ TokenTeacher = Callable[[list[list[str]]], Any]
 """Token lists -> as many array-likes of shape ``(n_tokens_i, width)``."""
 
 FloatArray = npt.NDArray[np.float32]
-HalfArray = npt.NDArray[np.float16]
+Float16Array = npt.NDArray[np.float16]
 
 _TEXTS_AT_ONCE = 1024
 _TOKEN_TARGET_DIM = 128
@@ -34,26 +39,28 @@ _ATTACHED = re.compile(r" (?=[,.;:!?%)\]}](?: |$)|n't\b|'(?:s|m|re|ve|ll|d)\b)")
 
 def sentence_targets(
     teacher: Teacher, texts: Sequence[list[str]], cache: Path
-) -> HalfArray:
-    """Return a row of unit length for each text, mapped from a file.
+) -> Float16Array:
+    """Return one row of unit length per text, mapped from a file.
 
     Parameters
     ----------
     teacher : callable
     texts : sequence of list of str
-        Read a part at a time. The teacher gets them joined, see `as_text`.
+        Tokens, read a part at a time. The teacher gets them joined, see `as_text`.
     cache : Path
-        An ``.npy`` file; the answer if it is there.
+        An ``.npy`` file, used if it exists and is intact, and written otherwise.
     """
 
-    def ask() -> Iterator[FloatArray]:
+    def request() -> Iterator[FloatArray]:
         width = None
         for part in _parts(texts):
-            vectors = _ask(teacher, [as_text(words) for words in part], width)
+            vectors = _sentence_vectors(
+                teacher, [as_text(words) for words in part], width
+            )
             width = vectors.shape[1]
             yield vectors
 
-    return _keep(cache, len(texts), ask)
+    return _keep(cache, len(texts), request)
 
 
 def token_targets(
@@ -61,12 +68,12 @@ def token_targets(
     texts: Sequence[list[str]],
     n_tokens: int,
     cache: Path,
-) -> HalfArray:
-    """Return a row of unit length for each token of each text, mapped from a file.
+) -> Float16Array:
+    """Return one row of unit length per token, mapped from a file.
 
-    Vectors of words in context have much in common, which there is nothing to learn
-    from: their mean is taken off. What remains is kept in its principal components,
-    at most 128. Mean and components are those of some texts of all lengths.
+    Vectors of words in context have a large common part that carries no information, so
+    their mean is subtracted. At most 128 principal components are kept. Mean and
+    components are computed from a sample of texts of all lengths.
 
     Parameters
     ----------
@@ -74,25 +81,25 @@ def token_targets(
     texts : sequence of list of str
         Read a part at a time.
     n_tokens : int
-        Of all texts.
+        In all texts together.
     cache : Path
-        An ``.npy`` file; the answer if it is there.
+        As in `sentence_targets`.
     """
 
-    def ask() -> Iterator[FloatArray]:
+    def request() -> Iterator[FloatArray]:
         spread = np.linspace(0, len(texts) - 1, min(len(texts), _TEXTS_TO_FIT))
-        sample = _ask_tokens(teacher, [texts[k] for k in spread.astype(int)], None)
+        sample = _token_vectors(teacher, [texts[k] for k in spread.astype(int)], None)
         width = sample.shape[1]
         mean = sample.mean(axis=0)
         components = _principal_components(sample - mean)
         for part in _parts(texts):
-            yield (_ask_tokens(teacher, part, width) - mean) @ components
+            yield (_token_vectors(teacher, part, width) - mean) @ components
 
-    return _keep(cache, n_tokens, ask)
+    return _keep(cache, n_tokens, request)
 
 
 def as_text(words: Sequence[str]) -> str:
-    """Join words about as they are written, for a teacher with a tokenizer of its own.
+    """Join tokens approximately as they are written, for teachers that take str.
 
     Examples
     --------
@@ -110,16 +117,14 @@ def _parts(texts: Sequence[list[str]]) -> Iterator[list[list[str]]]:
 
 
 def _keep(
-    cache: Path, n_rows: int, ask: Callable[[], Iterator[FloatArray]]
-) -> HalfArray:
-    """Write rows to a file as they come, never all in memory, and map it."""
-    if cache.exists():
-        kept = _map(cache)
-        if len(kept) == n_rows:
-            return kept
+    cache: Path, n_rows: int, request: Callable[[], Iterator[FloatArray]]
+) -> Float16Array:
+    """Write rows to a file as they arrive, never all in memory, and map it."""
+    if (kept := _read_kept(cache, n_rows)) is not None:
+        return kept
     with replacing(cache) as temporary:
         place, file = 0, None
-        for vectors in ask():
+        for vectors in request():
             if file is None:
                 file = np.lib.format.open_memmap(
                     temporary, "w+", np.float16, (n_rows, vectors.shape[1])
@@ -130,16 +135,34 @@ def _keep(
         assert file is not None
         file.flush()
         del file  # some systems do not rename a file that is mapped
+        append_digest(temporary)
     return _map(cache)
 
 
-def _map(cache: Path) -> HalfArray:
-    rows: HalfArray = np.load(cache, mmap_mode="r")
+def _read_kept(cache: Path, n_rows: int) -> Float16Array | None:
+    """Return the rows of a file; None if it does not exist or is not usable."""
+    if not cache.exists():
+        return None
+    try:
+        check_digest(cache)
+    except DamagedFileError as error:
+        message = (
+            f"The teacher's vectors in {str(cache)!r} are damaged ({error}); the "
+            "teacher is called again."
+        )
+        warn_caller(message, SklearnElmoWarning)
+        return None
+    kept = _map(cache)
+    return kept if len(kept) == n_rows else None
+
+
+def _map(cache: Path) -> Float16Array:
+    rows: Float16Array = np.load(cache, mmap_mode="r")
     return rows
 
 
 def _principal_components(vectors: FloatArray) -> FloatArray:
-    """Return the directions of most variance, ``(width, at most 128)``."""
+    """Return the directions of highest variance, ``(width, at most 128)``."""
     variances, directions = np.linalg.eigh(vectors.T @ vectors / len(vectors))
     n_varying = int(np.count_nonzero(variances > 1e-6 * variances[-1]))
     n_kept = max(1, min(n_varying, _TOKEN_TARGET_DIM))
@@ -147,7 +170,9 @@ def _principal_components(vectors: FloatArray) -> FloatArray:
     return components
 
 
-def _ask(teacher: Teacher, texts: list[str], width: int | None) -> FloatArray:
+def _sentence_vectors(
+    teacher: Teacher, texts: list[str], width: int | None
+) -> FloatArray:
     vectors = np.asarray(teacher(texts), dtype=np.float32)
     expected = "width" if width is None else width
     if (
@@ -158,14 +183,14 @@ def _ask(teacher: Teacher, texts: list[str], width: int | None) -> FloatArray:
     ):
         message = (
             f"The teacher returned an array of shape {vectors.shape} for {len(texts)} "
-            f"texts; expected ({len(texts)}, {expected}). Return one row a text."
+            f"texts; expected ({len(texts)}, {expected}). Return one row per text."
         )
         raise TrainingError(message)
     _check_finite(vectors, texts, "teacher")
     return vectors
 
 
-def _ask_tokens(
+def _token_vectors(
     teacher: TokenTeacher, texts: list[list[str]], width: int | None
 ) -> FloatArray:
     """Return the vectors of all tokens, one text after another."""
@@ -173,7 +198,7 @@ def _ask_tokens(
     if len(answers) != len(texts):
         message = (
             f"The token teacher returned {len(answers)} arrays for {len(texts)} token "
-            f"lists, the first of which is {quote(texts[0])}; expected one array a "
+            f"lists, the first of which is {quote(texts[0])}. Return one array per "
             "list."
         )
         raise TrainingError(message)
@@ -186,7 +211,7 @@ def _ask_tokens(
             message = (
                 f"The token teacher returned an array of shape {array.shape} for the "
                 f"{len(words)} tokens of {quote(words)}; expected ({len(words)}, "
-                f"{width or 'width'}). Return one row a token, of one width for all."
+                f"{width or 'width'}). Return one row per token, all of one width."
             )
             raise TrainingError(message)
         arrays.append(array)
@@ -202,7 +227,7 @@ def _check_finite(
     bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
     if len(bad):
         message = (
-            f"The {who}'s vector of {quote(texts[bad[0]])} has numbers that are not "
-            "finite; expected finite ones. Mend the teacher."
+            f"The vector that the {who} returned for {quote(texts[bad[0]])} contains "
+            "NaN or infinity, so it is not finite. Return finite vectors."
         )
         raise TrainingError(message)

@@ -1,6 +1,6 @@
-"""How a teacher's vectors are compared with the layers that shall learn from them.
+"""Losses that compare the layers of the model with the vectors of a teacher.
 
-The linear heads that compare both are thrown away afterwards.
+Linear heads map layers to vectors; they are discarded after training.
 """
 
 import torch
@@ -8,20 +8,20 @@ from torch import Tensor, nn
 
 __all__ = [
     "TeacherHeads",
-    "both_directions",
     "pool_layers",
     "sentence_loss",
     "token_loss",
+    "word_layers",
 ]
 
-# Weights of the parts of the objective, beside 1 for the vector itself.
+# Weights of the parts of the sentence loss; the distance itself has weight 1.
 _CONTRAST_WEIGHT = 0.2
 _RELATIONS_WEIGHT = 4.0
 _TEMPERATURE = 0.05
 
 
 class TeacherHeads(nn.Module):
-    """Linear maps from layers to a teacher's vectors.
+    """Linear maps from the layers of a model to the vectors of a teacher.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ class TeacherHeads(nn.Module):
     projection_dim : int
         P.
     width : int
-        Of the teacher's vectors.
+        Width of the vectors of the teacher.
     """
 
     def __init__(self, n_layers: int, projection_dim: int, width: int) -> None:
@@ -39,7 +39,7 @@ class TeacherHeads(nn.Module):
         self.concat = nn.Linear((1 + 2 * n_layers) * projection_dim, width)
 
     def forward(self, layers: Tensor) -> tuple[Tensor, Tensor]:
-        """Guess the teacher's vectors.
+        """Predict the vectors of the teacher.
 
         Parameters
         ----------
@@ -49,17 +49,17 @@ class TeacherHeads(nn.Module):
         Returns
         -------
         from_mean, from_all : Tensor
-            What the layers' average tells, and what the layers side by side; of unit
+            Predictions from the mean and from the concatenation of the layers, of unit
             length. *Shape:* ``(R, width)``.
         """
-        half = layers.shape[2] // 2
-        side_by_side = torch.cat([layers[0, :, :half], *layers[1:]], dim=1)
+        width = layers.shape[2] // 2  # layer 0 is the same in both directions
+        concatenated = torch.cat([layers[0, :, :width], *layers[1:]], dim=1)
         from_mean = nn.functional.normalize(self.average(layers.mean(dim=0)), dim=1)
-        from_all = nn.functional.normalize(self.concat(side_by_side), dim=1)
+        from_all = nn.functional.normalize(self.concat(concatenated), dim=1)
         return from_mean, from_all
 
-    def fill(self, seed: int) -> None:
-        """Choose random weights."""
+    def initialize(self, seed: int) -> None:
+        """Set random weights, in place."""
         generator = torch.Generator().manual_seed(seed)
         with torch.no_grad():
             for parameter in self.parameters():
@@ -73,9 +73,10 @@ class TeacherHeads(nn.Module):
 def sentence_loss(heads: TeacherHeads, pooled: Tensor, targets: Tensor) -> Tensor:
     """Return the loss of texts.
 
-    The layers' average, and the layers side by side, give the teacher's vector; the
-    average tells its own vector from the others'; and the averages themselves, without
-    a head, are as similar to each other as the teacher's vectors are.
+    The sum of three parts. Distance: the heads predict the vector of the teacher from
+    the mean and from the concatenation of the layers. Contrast: the prediction from the
+    mean is closer to its own target than to those of the other texts. Relations: the
+    means of the layers, without a head, have the pairwise similarities of the targets.
 
     Parameters
     ----------
@@ -96,13 +97,13 @@ def sentence_loss(heads: TeacherHeads, pooled: Tensor, targets: Tensor) -> Tenso
 
 
 def token_loss(heads: TeacherHeads, words: Tensor, targets: Tensor) -> Tensor:
-    """Return the loss of words: average and layers side by side give their vectors.
+    """Return the loss of words: the distance of both predictions from the targets.
 
     Parameters
     ----------
     heads : TeacherHeads
     words : Tensor
-        Layers of each word. *Shape:* ``(L + 1, N, 2P)``, float32.
+        Layers of the words. *Shape:* ``(L + 1, N, 2P)``, float32.
     targets : Tensor
         Of unit length. *Shape:* ``(N, width)``.
     """
@@ -111,7 +112,7 @@ def token_loss(heads: TeacherHeads, words: Tensor, targets: Tensor) -> Tensor:
 
 
 def pool_layers(layers: Tensor, mask: Tensor) -> Tensor:
-    """Average words.
+    """Return the mean over the words of each text.
 
     *Shape:* layers ``(L + 1, T, R, P)``, mask ``(T, R)`` -> ``(L + 1, R, P)``.
     """
@@ -119,17 +120,17 @@ def pool_layers(layers: Tensor, mask: Tensor) -> Tensor:
     return torch.einsum("ltrp,tr->lrp", layers.float(), weights.float())
 
 
-def both_directions(layers: Tensor, mask: Tensor, lengths: Tensor) -> Tensor:
+def word_layers(layers: Tensor, mask: Tensor, lengths: Tensor) -> Tensor:
     """Return the layers of each word, one text after another.
 
     Parameters
     ----------
     layers : Tensor
-        Texts, and the texts reversed. *Shape:* ``(L + 1, 2, T, R, P)``.
+        Of texts and of reversed texts. *Shape:* ``(L + 1, 2, T, R, P)``.
     mask : Tensor
-        Where words are. *Shape:* ``(T, R)``.
+        True for words. *Shape:* ``(T, R)``.
     lengths : Tensor
-        Of the texts, boundaries included. *Shape:* ``(R,)``.
+        Of the texts, including boundaries. *Shape:* ``(R,)``.
 
     Returns
     -------
@@ -146,5 +147,5 @@ def both_directions(layers: Tensor, mask: Tensor, lengths: Tensor) -> Tensor:
 
 
 def _distance(from_mean: Tensor, from_all: Tensor, targets: Tensor) -> Tensor:
-    """Return the sum of both guesses' mean cosine distances."""
+    """Return the sum of the mean cosine distances of both predictions."""
     return 2 - ((from_mean + from_all) * targets).sum(dim=1).mean()

@@ -1,8 +1,8 @@
-"""Learning from another model beside the language model.
+"""The texts of a teacher: which ones it gets, and batches of them for training.
 
-Texts are read from zero state as users read them. Pooled layers are led towards the
-vectors of a sentence encoder, layers of words towards those that a token teacher gives
-the words in their context. Nothing of the teachers is needed any more afterwards.
+The vectors of a sentence encoder are targets for the pooled layers, those of a token
+teacher for the layers of each word in context. The texts are read from a zero state,
+as users read them. After training the teachers are no longer needed.
 """
 
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ from sklearn_elmo.pretraining.distillation.answers import (
 
 __all__ = ["Sentences", "TeacherTexts", "Teachers"]
 
-# Users read whole sentences, phrases and single words, so the teacher does.
+# Users vectorize whole sentences, phrases and single words.
 _SENTENCE_SHARE, _PHRASE_SHARE = 0.5, 0.3
 _LONGEST_TEXT = 62  # words
 _LONGEST_PHRASE = 8
@@ -35,7 +35,7 @@ IntArray = npt.NDArray[np.int64]
 
 @dataclass
 class Sentences:
-    """Texts and what the teacher says of them.
+    """A batch of texts with the vectors of the teacher.
 
     Attributes
     ----------
@@ -45,7 +45,7 @@ class Sentences:
     lengths : Tensor
         Boundaries included. *Shape:* ``(R,)``, int64.
     vectors : Tensor
-        Of the texts, or of all their words, one text after another; of unit length.
+        Of the texts, or of all their words in the order of the texts; of unit length.
         *Shape:* ``(R, width)`` or ``(N, width)``.
     """
 
@@ -54,24 +54,23 @@ class Sentences:
     vectors: Tensor
 
     def to(self, device: torch.device) -> "Sentences":
-        """Return them on a device."""
+        """Return the same batch on a device."""
         tensors = (self.ids, self.lengths, self.vectors)
         return Sentences(*(tensor.to(device) for tensor in tensors))
 
 
 class TeacherTexts:
-    """Pieces of a text, and the teacher's vectors of them or of their words.
+    """Pieces of a text, and the vectors of a teacher for them or for their words.
 
     Parameters
     ----------
     text : EncodedText
     starts, lengths : ndarray of shape (n,), int64
-        Where the pieces are, without boundaries; shortest first.
+        Positions and lengths of the pieces, without boundaries; shortest first.
     vectors : ndarray of shape (n, width) or (n_words, width), float16
-        Of unit length; may be mapped from a file. One row a piece, or one a word of
-        each piece.
+        Of unit length; may be mapped from a file. One row per piece, or one per word.
     lowercase_share : float, default=0.0
-        Share of the pieces that are drawn in lower case.
+        Share of the pieces that are read in lower case.
     """
 
     def __init__(
@@ -89,12 +88,14 @@ class TeacherTexts:
         self.vectors = vectors
         self.lowercase_share = lowercase_share
         self._lowercase_ids = text.lowercase_ids() if lowercase_share else None
-        # Pieces of one word each are the same either way.
-        per_piece = lengths if len(vectors) > len(lengths) else np.ones_like(lengths)
-        self._first_vectors = np.concatenate([[0], np.cumsum(per_piece)])
+        # If every piece is one word, both cases are the same.
+        rows_per_piece = (
+            lengths if len(vectors) > len(lengths) else np.ones_like(lengths)
+        )
+        self._first_vectors = np.concatenate([[0], np.cumsum(rows_per_piece)])
 
     @classmethod
-    def ask(
+    def from_teacher(
         cls,
         teacher: Teacher,
         text: EncodedText,
@@ -104,26 +105,25 @@ class TeacherTexts:
         *,
         lowercase_share: float = 0.0,
     ) -> "TeacherTexts":
-        """Choose sentences, phrases and words, and ask a sentence encoder.
+        """Choose sentences, phrases and words, and get their vectors.
 
         Parameters
         ----------
         teacher : callable
         text : EncodedText
         n_texts : int
-            About so many.
+            Approximate number of texts.
         generator : numpy.random.Generator
         cache : Path
-            An ``.npy`` file for what the teacher said; read if it is there.
+            An ``.npy`` file for the vectors, see `sentence_targets`.
         lowercase_share : float, default=0.0
         """
         starts, lengths = choose_texts(text, n_texts, generator)
-        pieces = _Pieces(text, starts, lengths)
-        vectors = sentence_targets(teacher, pieces, cache)
+        vectors = sentence_targets(teacher, _Pieces(text, starts, lengths), cache)
         return cls(text, starts, lengths, vectors, lowercase_share=lowercase_share)
 
     @classmethod
-    def ask_tokens(
+    def from_token_teacher(
         cls,
         teacher: TokenTeacher,
         text: EncodedText,
@@ -133,30 +133,20 @@ class TeacherTexts:
         *,
         lowercase_share: float = 0.0,
     ) -> "TeacherTexts":
-        """Choose sentences, and ask for their words' vectors; parameters as in `ask`.
+        """Choose sentences and get the vectors of their words; see `from_teacher`.
 
         Raises
         ------
         TrainingError
-            No sentence is short enough.
+            All sentences are too long.
         """
-        starts, lengths = _sentences(text)
-        chosen = generator.permutation(np.flatnonzero(lengths <= _LONGEST_TEXT))
-        chosen = chosen[:n_texts]
-        if not len(chosen):
-            message = (
-                f"No sentence of the text has {_LONGEST_TEXT} words or fewer; the "
-                "token teacher reads whole ones. Put one sentence on a line."
-            )
-            raise TrainingError(message)
-        chosen = chosen[np.argsort(lengths[chosen], kind="stable")]
-        starts, lengths = starts[chosen], lengths[chosen]
+        starts, lengths = _choose_sentences(text, n_texts, generator)
         pieces = _Pieces(text, starts, lengths)
         vectors = token_targets(teacher, pieces, int(lengths.sum()), cache)
         return cls(text, starts, lengths, vectors, lowercase_share=lowercase_share)
 
     def draw(self, n_rows: int, generator: np.random.Generator) -> Sentences:
-        """Return some texts of like length."""
+        """Return a random batch of texts of similar length."""
         n_rows = min(n_rows, len(self.starts))
         first = int(generator.integers(len(self.starts) - n_rows + 1))
         rows = slice(first, first + n_rows)
@@ -180,13 +170,13 @@ class TeacherTexts:
 
 @dataclass(frozen=True)
 class Teachers:
-    """What a run learns from beside the text; None where there is no such teacher."""
+    """The texts of the teachers of a run; None without such a teacher."""
 
     sentences: TeacherTexts | None = None
     tokens: TeacherTexts | None = None
 
     @classmethod
-    def ask(
+    def prepare(
         cls,
         teacher: Teacher | None,
         token_teacher: TokenTeacher | None,
@@ -197,29 +187,36 @@ class Teachers:
         seed: int,
         folder: Path,
     ) -> "Teachers":
-        """Ask who is there, each for its own texts; the folder keeps the answers."""
+        """Get the vectors of each teacher for its own texts; they are kept in a folder.
+
+        Parameters
+        ----------
+        teacher, token_teacher : callable or None
+        corpus : Corpus
+        n_texts : int
+            For each teacher.
+        lowercase_share : float
+        seed : int
+        folder : Path
+        """
         name = f"{corpus.digest[:16]}.npy"
         sentences = tokens = None
         if teacher is not None:
-            generator = np.random.default_rng([seed, 2])
-            cache = folder / f"teacher-{name}"
-            sentences = TeacherTexts.ask(
+            sentences = TeacherTexts.from_teacher(
                 teacher,
                 corpus.train,
                 n_texts,
-                generator,
-                cache,
+                np.random.default_rng([seed, 2]),
+                folder / f"teacher-{name}",
                 lowercase_share=lowercase_share,
             )
         if token_teacher is not None:
-            generator = np.random.default_rng([seed, 3])
-            cache = folder / f"token-teacher-{name}"
-            tokens = TeacherTexts.ask_tokens(
+            tokens = TeacherTexts.from_token_teacher(
                 token_teacher,
                 corpus.train,
                 n_texts,
-                generator,
-                cache,
+                np.random.default_rng([seed, 3]),
+                folder / f"token-teacher-{name}",
                 lowercase_share=lowercase_share,
             )
         return cls(sentences, tokens)
@@ -227,7 +224,7 @@ class Teachers:
     def draw(
         self, n_rows: int, seed: int, step: int
     ) -> tuple[Sentences | None, Sentences | None]:
-        """Return texts of each teacher for a step, `n_rows` in all."""
+        """Return the texts of each teacher for a step, `n_rows` in all."""
         n_teachers = (self.sentences is not None) + (self.tokens is not None)
         sentences, tokens = (
             None
@@ -241,7 +238,7 @@ class Teachers:
 
 
 class _Pieces(Sequence[list[str]]):
-    """Pieces of a text as words, made when asked for."""
+    """Pieces of a text as token lists, made on access."""
 
     def __init__(self, text: EncodedText, starts: IntArray, lengths: IntArray) -> None:
         self._text, self._starts, self._lengths = text, starts, lengths
@@ -258,7 +255,13 @@ class _Pieces(Sequence[list[str]]):
 def choose_texts(
     text: EncodedText, n_texts: int, generator: np.random.Generator
 ) -> tuple[IntArray, IntArray]:
-    """Return where sentences, phrases and frequent words are, shortest first."""
+    """Choose sentences, phrases and frequent words.
+
+    Returns
+    -------
+    starts, lengths : ndarray of shape (n,), int64
+        Positions in the text and numbers of words; shortest first.
+    """
     ids = np.asarray(text.ids)
     starts, lengths = _sentences(text)
     fitting = np.flatnonzero(lengths <= _LONGEST_TEXT)
@@ -285,8 +288,24 @@ def choose_texts(
     return all_starts[by_length], all_lengths[by_length]
 
 
+def _choose_sentences(
+    text: EncodedText, n_texts: int, generator: np.random.Generator
+) -> tuple[IntArray, IntArray]:
+    """Choose whole sentences; returns as `choose_texts`."""
+    starts, lengths = _sentences(text)
+    chosen = generator.permutation(np.flatnonzero(lengths <= _LONGEST_TEXT))[:n_texts]
+    if not len(chosen):
+        message = (
+            f"No sentence of the text has {_LONGEST_TEXT} words or fewer; the token "
+            "teacher reads whole sentences. Put one sentence on a line."
+        )
+        raise TrainingError(message)
+    chosen = chosen[np.argsort(lengths[chosen], kind="stable")]
+    return starts[chosen], lengths[chosen]
+
+
 def _sentences(text: EncodedText) -> tuple[IntArray, IntArray]:
-    """Return where sentences begin, without the boundary, and their words' number."""
+    """Return the start of each sentence, after the boundary, and its word count."""
     ids = np.asarray(text.ids)
     starts = np.flatnonzero(ids == BEGIN) + 1
     return starts, np.flatnonzero(ids == END) - starts
