@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -123,6 +123,16 @@ class ElmoEstimator(TextTransformer):
         tags = super().__sklearn_tags__()
         tags.target_tags.required = self._mixes("learned")
         return tags
+
+    def __sklearn_clone__(self) -> Self:
+        """Clone the parameters, but share the model.
+
+        A model in memory takes the place of a path. scikit-learn would replace a fitted
+        `ElmoPretrainer` by an unfitted one, which is useless here.
+        """
+        cloned: Self = super().__sklearn_clone__()
+        cloned.model = self.model
+        return cloned
 
     def _configure(self) -> Configuration:
         """Check the parameters and open the model."""

@@ -10,7 +10,7 @@ import re
 import threading
 from collections import OrderedDict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from sklearn_elmo import downloads
 from sklearn_elmo.bilm.layout import WeightLayout
@@ -32,6 +32,7 @@ __all__ = [
     "DEFAULT_MODEL",
     "DEVICE_NAME",
     "LoadedModel",
+    "TrainedModel",
     "describe",
     "fetch",
     "list_models",
@@ -142,6 +143,19 @@ def load(name_or_path: ModelSource = DEFAULT_MODEL, device: str = "cpu") -> "BiL
     return model.to(resolve_device(device))
 
 
+@runtime_checkable
+class TrainedModel(Protocol):
+    """An object with a model in memory, such as a fitted `ElmoPretrainer`."""
+
+    def _elmo_model_digest(self) -> str:
+        """Return `ModelFiles.digest`; raise NotFittedError if there is no model."""
+        ...
+
+    def _elmo_model_files(self) -> ModelFiles:
+        """Return the model as if read from files."""
+        ...
+
+
 class LoadedModel:
     """A model whose files have been read, shared by all objects of a process.
 
@@ -154,8 +168,8 @@ class LoadedModel:
         Where it was read from.
     """
 
-    def __init__(self, location: ModelSource) -> None:
-        files = read_model(location)
+    def __init__(self, location: ModelSource | TrainedModel) -> None:
+        files = _read(location)
         self.options = files.options
         self.digest = files.digest
         self.source = files.source
@@ -189,7 +203,7 @@ class LoadedModel:
     def _bilm(self) -> "BiLm":
         from sklearn_elmo.bilm.model import BiLm
 
-        files = self._files or read_model(self._location)
+        files = self._files or _read(self._location)
         if files.digest != self.digest:
             message = (
                 f"The files of the model {self.source!r} have changed since they were "
@@ -203,23 +217,30 @@ _models: OrderedDict[object, LoadedModel] = OrderedDict()
 _models_lock = threading.Lock()
 
 
-def open_model(name_or_path: ModelSource) -> LoadedModel:
+def open_model(name_or_path: ModelSource | TrainedModel) -> LoadedModel:
     """Return the process's one copy of a model.
 
     A model whose files have changed since is read again.
 
     Parameters
     ----------
-    name_or_path : str, path or pair of paths
+    name_or_path : str, path, pair of paths or TrainedModel
         As the ``model`` parameter of `ElmoVectorizer`.
 
     Raises
     ------
     ModelFileError, ModelNotFetchedError
         As `load`.
+    NotFittedError
+        If a TrainedModel has not been trained.
     """
-    location = locate(name_or_path)
-    identity = tuple(_identify(path) for path in find_files(location))
+    location: ModelSource | TrainedModel
+    identity: object
+    if isinstance(name_or_path, TrainedModel):
+        location, identity = name_or_path, name_or_path._elmo_model_digest()
+    else:
+        location = locate(name_or_path)
+        identity = tuple(_identify(path) for path in find_files(location))
     with _models_lock:
         if identity not in _models:
             _models[identity] = LoadedModel(location)
@@ -227,6 +248,12 @@ def open_model(name_or_path: ModelSource) -> LoadedModel:
                 _models.popitem(last=False)
         _models.move_to_end(identity)
         return _models[identity]
+
+
+def _read(location: ModelSource | TrainedModel) -> ModelFiles:
+    if isinstance(location, TrainedModel):
+        return location._elmo_model_files()
+    return read_model(location)
 
 
 def resolve_device(device: str) -> str:

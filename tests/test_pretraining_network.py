@@ -17,7 +17,7 @@ from sklearn_elmo.pretraining.objective import (
     sampled_softmax,
 )
 from sklearn_elmo.pretraining.presets import PRESETS, resolve_size
-from sklearn_elmo.pretraining.settings import Budget, rate_at
+from sklearn_elmo.pretraining.settings import Budget, learning_rate_factor
 
 
 @pytest.fixture(autouse=True, params=[1, 2])
@@ -128,7 +128,7 @@ def test_layers_without_an_output_projection():
 def test_dropout_is_repeatable_and_keeps_the_mean():
     inputs = torch.ones(100, 100)
     dropped = [
-        LanguageModel.drop(inputs, 0.25, torch.Generator().manual_seed(5))
+        LanguageModel.apply_dropout(inputs, 0.25, torch.Generator().manual_seed(5))
         for _ in range(2)
     ]
     assert torch.equal(*dropped)
@@ -216,7 +216,7 @@ def test_presets_have_the_official_shapes(name):
 
 
 def test_the_rate_rises_and_falls_to_a_fiftieth():
-    rates = [rate_at(share) for share in (0.0, 0.03, 0.5, 1.0)]
+    rates = [learning_rate_factor(share) for share in (0.0, 0.03, 0.5, 1.0)]
     assert rates[0] < 0.05
     assert rates[1] > 0.95
     assert rates[2] == pytest.approx(0.51)
@@ -225,5 +225,5 @@ def test_the_rate_rises_and_falls_to_a_fiftieth():
 
 def test_the_first_limit_counts():
     budget = Budget(max_minutes=1, max_tokens=1000, epochs=None)
-    assert budget.share(seconds=30, tokens=100, epochs=9) == pytest.approx(0.5)
-    assert budget.share(seconds=30, tokens=1000, epochs=9) == pytest.approx(1)
+    assert budget.share_used(seconds=30, tokens=100, epochs=9) == pytest.approx(0.5)
+    assert budget.share_used(seconds=30, tokens=1000, epochs=9) == pytest.approx(1)

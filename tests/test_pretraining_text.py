@@ -1,4 +1,4 @@
-"""Raw text to numbers: reading, vocabulary, lanes."""
+"""Raw text to numbers: sources, documents, corpus, vocabulary, batch streams."""
 
 import bz2
 import gzip
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from sklearn_elmo.errors import CorpusError
-from sklearn_elmo.pretraining.batches import Lanes
+from sklearn_elmo.pretraining.batches import BatchStreams
 from sklearn_elmo.pretraining.corpus import (
     BEGIN,
     END,
@@ -19,7 +19,13 @@ from sklearn_elmo.pretraining.corpus import (
     read_corpus,
 )
 from sklearn_elmo.pretraining.documents import iterate_documents, shuffled
+from sklearn_elmo.pretraining.sources import open_source
 from sklearn_elmo.pretraining.vocabulary import UNKNOWN, Vocabulary
+
+
+def documents_of(X):
+    return iterate_documents(open_source(X))
+
 
 TEXT = "A cat .\nA dog .\n\nThe end .\n"
 DOCUMENTS = [["A cat .", "A dog ."], ["The end ."]]
@@ -38,27 +44,27 @@ def test_documents_of_a_file_plain_or_packed(tmp_path, name, opener):
     path = tmp_path / name
     with opener(path, "wb") as file:
         file.write(TEXT.encode())
-    assert list(iterate_documents([path])) == DOCUMENTS
-    assert list(iterate_documents(str(path))) == DOCUMENTS
-    assert list(iterate_documents([path, path])) == DOCUMENTS * 2
+    assert list(documents_of([path])) == DOCUMENTS
+    assert list(documents_of(str(path))) == DOCUMENTS
+    assert list(documents_of([path, path])) == DOCUMENTS * 2
 
 
 def test_documents_of_a_zst_file(tmp_path):
     zstd = pytest.importorskip("backports.zstd")
     path = tmp_path / "text.zst"
     path.write_bytes(zstd.compress(TEXT.encode()))
-    assert list(iterate_documents(path)) == DOCUMENTS
+    assert list(documents_of(path)) == DOCUMENTS
 
 
 def test_documents_of_texts_and_token_lists():
     texts = (text for text in ["One .\nTwo .", ["three", "four"]])
-    assert list(iterate_documents(texts)) == [["One .", "Two ."], [["three", "four"]]]
+    assert list(documents_of(texts)) == [["One .", "Two ."], [["three", "four"]]]
 
 
 def test_documents_of_a_file_without_empty_lines_are_cut(tmp_path):
     path = tmp_path / "lines.txt"
     path.write_text("line\n" * 250)
-    assert [len(document) for document in iterate_documents(path)] == [100, 100, 50]
+    assert [len(document) for document in documents_of(path)] == [100, 100, 50]
 
 
 @pytest.mark.parametrize(
@@ -72,7 +78,7 @@ def test_documents_of_a_file_without_empty_lines_are_cut(tmp_path):
 )
 def test_what_is_no_text_is_named(X, named):
     with pytest.raises(CorpusError, match=named):
-        list(iterate_documents(X))
+        list(documents_of(X))
 
 
 @pytest.mark.parametrize(
@@ -88,13 +94,13 @@ def test_a_file_that_is_no_text_is_named_with_its_line(tmp_path, name, content, 
     path = tmp_path / name
     path.write_bytes(content)
     with pytest.raises(CorpusError, match=named) as caught:
-        list(iterate_documents(path))
+        list(documents_of(path))
     assert name in str(caught.value)
 
 
 def test_a_missing_file_is_a_file_not_found_error():
     with pytest.raises(FileNotFoundError):
-        list(iterate_documents(Path("/nowhere/text.txt")))
+        list(documents_of(Path("/nowhere/text.txt")))
 
 
 def test_shuffling_keeps_every_document_in_a_bounded_buffer():
@@ -183,18 +189,18 @@ def test_the_vocabulary_keeps_to_its_size():
     assert vocabulary.counts[2] == 5
 
 
-def test_lanes_read_the_text_in_order_and_backward_the_text_reversed():
+def test_streams_read_the_text_in_order_and_backward_the_text_reversed():
     text = EncodedText(np.arange(60, dtype=np.int32), [str(k) for k in range(60)])
-    lanes = Lanes(text, n_lanes=3, n_steps=4)
-    assert lanes.lane_length == 20
-    assert lanes.steps_per_epoch == 4
-    first, second = lanes.read(0), lanes.read(1)
+    streams = BatchStreams(text, n_streams=3, n_steps=4)
+    assert streams.stream_length == 20
+    assert streams.steps_per_epoch == 4
+    first, second = streams.read(0), streams.read(1)
     np.testing.assert_array_equal(first[0], [[0, 20, 40], [1, 21, 41], [2, 22, 42],
                                              [3, 23, 43], [4, 24, 44]])  # fmt: skip
     np.testing.assert_array_equal(first[1], 59 - first[0])
     # What was the word behind a piece is the first of the next one: state fits.
     np.testing.assert_array_equal(second[:, 0], first[:, -1])
-    assert (lanes.read(4) != first).any()  # the next epoch begins elsewhere
+    assert (streams.read(4) != first).any()  # the next epoch begins elsewhere
 
 
 def test_boundaries_have_fixed_numbers():

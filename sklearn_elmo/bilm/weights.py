@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -55,6 +55,26 @@ class ModelFiles:
     arrays: dict[str, FloatArray]
     digest: str
     source: str
+
+    @classmethod
+    def from_arrays(
+        cls, options: BiLmOptions, arrays: dict[str, FloatArray], source: str
+    ) -> Self:
+        """Return a model in memory as if it had been read from files.
+
+        Raises
+        ------
+        ModelFileError
+            The weights are not finite.
+        """
+        for name, array in arrays.items():
+            if not np.isfinite(array).all():
+                message = (
+                    f"The model {source} has weights {name!r} that are not finite; "
+                    "expected finite float32 numbers. Train it again."
+                )
+                raise ModelFileError(message)
+        return cls(options, arrays, _digest(options, arrays), source)
 
 
 def read_model(source: ModelSource) -> ModelFiles:

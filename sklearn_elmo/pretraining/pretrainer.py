@@ -63,7 +63,7 @@ _START_STATE = one_of("carry", "zero", "warm")
 
 
 class ElmoPretrainer(BaseEstimator):
-    """Train a bidirectional language model (biLM) on raw text, or continue to train one.
+    """Train a bidirectional language model (biLM) on raw text, or adapt a trained one.
 
     Parameters
     ----------
@@ -255,12 +255,12 @@ class ElmoPretrainer(BaseEstimator):
 
         Raises
         ------
-        CorpusError, TextValueError
+        CorpusError
             The text is empty, is a single str, consists of one word only, mixes texts
             and paths, or is a frame of several columns.
         CorpusNotFoundError
             A file does not exist. Also a FileNotFoundError.
-        CorpusTypeError, TextTypeError
+        CorpusTypeError
             A text is not a str or a list of str, or the input is a dict or a set.
             Also a TypeError.
         TrainingError
@@ -453,6 +453,10 @@ class ElmoPretrainer(BaseEstimator):
         pretrainer.n_types_ = len(saved.vocabulary)
         pretrainer.held_out_perplexity_ = np.nan
         return pretrainer
+
+    def _elmo_model_digest(self) -> str:
+        check_is_fitted(self, "model_digest_")
+        return self.model_digest_
 
     def _elmo_model_files(self) -> ModelFiles:
         """Return the model as if read from files, for `sklearn_elmo.models`."""

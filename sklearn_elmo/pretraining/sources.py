@@ -13,7 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from sklearn_elmo.compressed import SUFFIXES
-from sklearn_elmo.errors import CorpusError, CorpusNotFoundError
+from sklearn_elmo.errors import (
+    CorpusError,
+    CorpusNotFoundError,
+    CorpusTypeError,
+    TextTypeError,
+    TextValueError,
+)
 from sklearn_elmo.messages import quote
 from sklearn_elmo.text import as_texts
 
@@ -25,6 +31,7 @@ _TEXT_SUFFIXES = (
     *(".ndjson", ".parquet", ".zip", ".tar", *SUFFIXES),
 )
 _SEPARATORS = ("/", "\\")
+_LONGEST_PATH_SHOWN = 250
 # What frames, columns and arrays of all libraries have, and other iterables do not.
 _COLUMN_ATTRIBUTES = (
     *("__array__", "__dataframe__", "__arrow_c_stream__", "collect_schema", "toarray"),
@@ -96,13 +103,13 @@ def open_source(X: Any, *, pretokenized: bool = False) -> Source:
     Raises
     ------
     CorpusError
-        Paths and texts are mixed, or the input is a single text.
+        Paths and texts are mixed, the input is a single text, or it is a frame or an
+        array of several columns.
     CorpusNotFoundError
         There is no such file, folder or match. Also a FileNotFoundError.
-    CorpusTypeError, TextTypeError
-        The input is a dict, a set, bytes or not iterable. Also a TypeError.
-    TextValueError
-        A frame or an array has more than one column.
+    CorpusTypeError
+        The input is a dict, a set, bytes or not iterable, or a column contains
+        something else than texts. Also a TypeError.
 
     Examples
     --------
@@ -121,10 +128,19 @@ def open_source(X: Any, *, pretokenized: bool = False) -> Source:
         )
         raise CorpusError(message)
     if _is_column(X):
-        X = as_texts(X, estimator=_ESTIMATOR, pretokenized=pretokenized)
+        X = _column_texts(X, pretokenized)
     if isinstance(X, list | tuple):
         return _open_elements(X)
     return _open_stream(iter(X))
+
+
+def _column_texts(X: Any, pretokenized: bool) -> list[Any]:
+    try:
+        return as_texts(X, estimator=_ESTIMATOR, pretokenized=pretokenized)
+    except TextTypeError as error:
+        raise CorpusTypeError(str(error)) from error
+    except TextValueError as error:
+        raise CorpusError(str(error)) from error
 
 
 def _is_column(X: Any) -> bool:
@@ -197,8 +213,8 @@ def _expand(name: str | bytes) -> list[Path]:
     files = [file for match in matches for file in _files_in(Path(match))]
     if not files:
         message = (
-            f"There is no file or folder {quote(text)}, and no file matches it as a "
-            "pattern. Check the path. If it is a text, pass it as a list of tokens."
+            f"There is no file or folder {_show_path(text)}, and no file matches it as "
+            "a pattern. Check the path. If it is a text, pass it as a list of tokens."
         )
         raise CorpusNotFoundError(message)
     return files
@@ -216,8 +232,8 @@ def _files_in(path: Path) -> list[Path]:
     ]
     if not files:
         message = (
-            f"The folder {quote(str(path))} contains no files (hidden ones are not "
-            "read). Check the path."
+            f"The folder {_show_path(str(path))} contains no files (hidden ones are "
+            "not read). Check the path."
         )
         raise CorpusNotFoundError(message)
     return sorted(files)
@@ -253,6 +269,12 @@ def _ends_like_text_file(text: str) -> bool:
 
 def _has_space(text: str) -> bool:
     return len(text.split()) != 1 or text != text.strip()
+
+
+def _show_path(text: str) -> str:
+    """Quote a path in full, unless it may be a private text."""
+    may_be_text = _has_space(text) or len(text) > _LONGEST_PATH_SHOWN
+    return quote(text) if may_be_text else repr(text)
 
 
 def _exists(text: str) -> bool:

@@ -3,7 +3,7 @@
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,12 +20,12 @@ from sklearn_elmo.pretraining.distillation.heads import TeacherHeads
 from sklearn_elmo.pretraining.distillation.teacher import Teachers, TeacherTexts
 from sklearn_elmo.pretraining.evaluation import Perplexity, measure_perplexity
 from sklearn_elmo.pretraining.network import LanguageModel, States
+from sklearn_elmo.pretraining.progress import ProgressCallback, TrainingProgress
 from sklearn_elmo.pretraining.settings import (
     Budget,
     Settings,
     learning_rate_factor,
 )
-from sklearn_elmo.pretraining.progress import ProgressCallback, TrainingProgress
 from sklearn_elmo.pretraining.step import Losses, TrainingStep
 
 __all__ = ["Trainer"]
@@ -243,8 +243,8 @@ class Trainer:
         if progress.smoothed > progress.lowest + _DIVERGENCE:
             message = (
                 f"The loss diverges: it is {progress.smoothed:.2f} at step "
-                f"{progress.step}, after a minimum of {progress.lowest:.2f}. {kept} Try "
-                "a lower learning_rate."
+                f"{progress.step}, after a minimum of {progress.lowest:.2f}. {kept} "
+                "Try a lower learning_rate."
             )
             raise TrainingError(message)
 

@@ -79,7 +79,7 @@ def main():
     initialize(model, torch.ones(N_WORDS), torch.Generator().manual_seed(0))
     has_bfloat16 = torch.cpu._is_avx512_bf16_supported()
     precision = arguments.precision or ("bfloat16" if has_bfloat16 else "float32")
-    model.product_type = getattr(torch, precision)
+    model.compute_dtype = getattr(torch, precision)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
     step = TrainingStep(model, characters, torch.arange(N_TYPES), optimizer, settings)
     states = States.zeros(options, settings.batch_size, torch.device("cpu"))
