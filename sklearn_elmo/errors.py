@@ -14,6 +14,7 @@ __all__ = [
     "LongTokenWarning",
     "MissingPackageError",
     "ModelFileError",
+    "ModelFileNotFoundError",
     "ModelMismatchError",
     "ModelNotFetchedError",
     "OutputFileError",
@@ -45,6 +46,10 @@ class TextTypeError(SklearnElmoError, TypeError):
 
 class ModelFileError(SklearnElmoError, ValueError):
     """Options or weights are damaged, do not fit together, or are not an ELMo."""
+
+
+class ModelFileNotFoundError(ModelFileError, FileNotFoundError):
+    """There is no model, or no file of a model, under a name or path."""
 
 
 class ModelNotFetchedError(SklearnElmoError, FileNotFoundError):

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from sklearn_elmo import downloads
 from sklearn_elmo.bilm.layout import WeightLayout
-from sklearn_elmo.bilm.locations import ModelSource, find_files
+from sklearn_elmo.bilm.locations import ModelSource, expand_path, find_files, unreadable
 from sklearn_elmo.bilm.weights import ModelFiles, read_model, read_options
 from sklearn_elmo.downloads import REGISTRY, fetch
 from sklearn_elmo.errors import (
     InvalidParameterError,
-    ModelFileError,
+    ModelFileNotFoundError,
     ModelMismatchError,
 )
 
@@ -303,12 +303,12 @@ def locate(name_or_path: ModelSource) -> ModelSource:
         return _DEFAULT_FOLDER
     if name_or_path in REGISTRY or downloads.fetched_folder(name_or_path):
         return downloads.model_folder(name_or_path)
-    if not Path(name_or_path).expanduser().exists():
+    if not os.path.lexists(expand_path(name_or_path)):
         message = (
-            f"There is no model {name_or_path!r}: it is neither the path of a folder "
-            f"or zip file nor one of the names {', '.join(list_models())}."
+            f"There is no model {name_or_path[:200]!r}: it is neither the path of a "
+            f"folder or zip file nor one of the names {', '.join(list_models())}."
         )
-        raise ModelFileError(message)
+        raise ModelFileNotFoundError(message)
     return name_or_path
 
 
@@ -316,9 +316,8 @@ def _identify(path: Path) -> tuple[str, int, int, int, int]:
     """Return what changes when a file is replaced."""
     try:
         status = path.stat()
-    except OSError as error:
-        message = f"The model file {str(path)!r} cannot be read: {error.strerror}."
-        raise ModelFileError(message) from error
+    except (OSError, ValueError) as error:
+        raise unreadable(path, error) from error
     # Size and time alone can be kept by a copy; the time of change can't.
     return (
         str(path.resolve()),

@@ -42,7 +42,14 @@ NARROWER = {
     "inference": {"bilm", "parallel"},
     "text": {"errors", "messages"},
     # For the tokens of a str to export; it knows texts by their tokens else.
-    "store": {"errors", "messages", "constraints", "atomic_files", "text"},
+    "store": {
+        "errors",
+        "messages",
+        "constraints",
+        "atomic_files",
+        "plain_files",
+        "text",
+    },
     "models": {"errors", "messages", "bilm", "downloads", "inference", "parallel"},
     "engine": {"errors", "inference", "store", "models", "pooling"},
     "learned_mix": {"errors", "messages"},

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ import numpy.typing as npt
 
 from sklearn_elmo.atomic_files import new_output
 from sklearn_elmo.bilm.layout import WeightLayout
-from sklearn_elmo.bilm.locations import ModelSource, OpenFile, open_files
+from sklearn_elmo.bilm.locations import ModelSource, StoredFile, open_files
 from sklearn_elmo.bilm.options import BiLmOptions
 from sklearn_elmo.bilm.weight_file import (
     CHECKSUM_NAME,
@@ -23,6 +24,7 @@ from sklearn_elmo.bilm.weight_file import (
     open_weight_file,
 )
 from sklearn_elmo.errors import ModelFileError
+from sklearn_elmo.plain_files import parse_json
 
 __all__ = [
     "ModelFiles",
@@ -32,6 +34,11 @@ __all__ = [
 ]
 
 FloatArray = npt.NDArray[np.float32]
+
+_HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
+_SWAPPED = "Are options and weights swapped? The pair is (options file, weight file)."
+_MAX_OPTIONS_BYTES = 2**20
+_WEIGHTS_SLACK_BYTES = 2**26
 
 
 @dataclass(frozen=True)
@@ -95,7 +102,7 @@ def read_model(source: ModelSource) -> ModelFiles:
         was expected.
     """
     with open_files(source) as (options_file, weight_file):
-        options = _parse_options(options_file)
+        options = _load_options(options_file)
         arrays = _load_arrays(options, weight_file)
     return ModelFiles(options, arrays, _digest(options, arrays), _describe(source))
 
@@ -103,7 +110,7 @@ def read_model(source: ModelSource) -> ModelFiles:
 def read_options(source: ModelSource) -> BiLmOptions:
     """Read only the options of a model; arguments and errors as in `read_model`."""
     with open_files(source) as (options_file, _):
-        return _parse_options(options_file)
+        return _load_options(options_file)
 
 
 def write_model(
@@ -181,23 +188,40 @@ def _as_stored(
     return stored
 
 
-def _parse_options(file: OpenFile) -> BiLmOptions:
-    try:
-        parsed = json.loads(file.stream.read().decode("utf-8"))
-    except (ValueError, RecursionError) as error:
+def _load_options(file: StoredFile) -> BiLmOptions:
+    with file.open(_MAX_OPTIONS_BYTES) as stream:
+        content = stream.read(_MAX_OPTIONS_BYTES + 1)
+    expected = "Expected the options.json that belongs to the weights."
+    if content.startswith(_HDF5_MAGIC):
         message = (
-            f"The options file {file.name!r} is not JSON ({error}). Expected the "
-            "options.json that belongs to the weights."
+            f"The options file {file.name!r} is an HDF5 file. {_SWAPPED} {expected}"
         )
+        raise ModelFileError(message)
+    if len(content) > _MAX_OPTIONS_BYTES:
+        message = (
+            f"The options file {file.name!r} has more than {_MAX_OPTIONS_BYTES} bytes. "
+            f"{expected}"
+        )
+        raise ModelFileError(message)
+    try:
+        options = parse_json(content)
+    except ValueError as error:
+        message = f"The options file {file.name!r} is not JSON ({error}). {expected}"
         raise ModelFileError(message) from error
-    return BiLmOptions.from_dict(parsed, repr(file.name))
+    return BiLmOptions.from_dict(options, repr(file.name))
 
 
-def _load_arrays(options: BiLmOptions, file: OpenFile) -> dict[str, FloatArray]:
-    with open_weight_file(file.stream, file.name) as weight_file:
+def _load_arrays(options: BiLmOptions, file: StoredFile) -> dict[str, FloatArray]:
+    n_numbers = sum(map(math.prod, WeightLayout(options).shapes().values()))
+    # float64, and as much again for data sets that are not used.
+    max_bytes = 2 * 8 * n_numbers + _WEIGHTS_SLACK_BYTES
+    with (
+        file.open(max_bytes) as stream,
+        open_weight_file(stream, file.name) as weight_file,
+    ):
         shapes = _expected_shapes(options, weight_file)
         stored = weight_file.read(shapes)
-    return {name: _as_float32(stored.pop(name), name, file.name) for name in shapes}
+        return {n: _as_float32(stored.pop(n), n, file.name) for n in shapes}
 
 
 def _expected_shapes(

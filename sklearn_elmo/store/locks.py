@@ -12,7 +12,8 @@ import time
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
-from sklearn_elmo.store.plain_files import NotPlainError, check_plain_folder
+from sklearn_elmo.plain_files import NotPlainError
+from sklearn_elmo.store.plain_files import check_plain_folder
 
 LOCK_FOLDER = "locks"
 

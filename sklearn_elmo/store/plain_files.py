@@ -7,7 +7,6 @@ link, because the user named it.
 
 import errno
 import io
-import json
 import os
 import re
 import stat
@@ -15,15 +14,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-_READ_FLAGS = os.O_RDONLY
-for _flag in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY"):
-    _READ_FLAGS |= getattr(os, _flag, 0)
+from sklearn_elmo.plain_files import NotPlainError, open_plain_file, parse_json
 
 _MAX_JSON_BYTES = 2**20
-
-
-class NotPlainError(OSError):
-    """A path is not a plain file or folder, or a file is larger than expected."""
 
 
 def open_plain(path: Path, max_bytes: int) -> io.FileIO:
@@ -37,14 +30,7 @@ def open_plain(path: Path, max_bytes: int) -> io.FileIO:
         If it cannot be opened.
     """
     check_plain_folder(path.parent)
-    _check_plain_file(path.lstat(), path, max_bytes)  # a device may act when opened
-    handle = os.open(path, _READ_FLAGS)
-    try:
-        _check_plain_file(os.fstat(handle), path, max_bytes)
-        return io.FileIO(handle)
-    except BaseException:
-        os.close(handle)
-        raise
+    return open_plain_file(path, follow_links=False, max_bytes=max_bytes)
 
 
 def read_json(path: Path) -> Any:
@@ -59,21 +45,6 @@ def read_json(path: Path) -> Any:
     """
     with open_plain(path, _MAX_JSON_BYTES) as file:
         return parse_json(file.read())
-
-
-def parse_json(text: bytes) -> Any:
-    """Parse JSON that may have been made to exhaust the parser.
-
-    Raises
-    ------
-    ValueError
-        If it is not JSON, or nested too deeply.
-    """
-    try:
-        return json.loads(text)
-    except RecursionError as error:
-        message = "nested too deeply"
-        raise ValueError(message) from error
 
 
 def check_plain_folder(path: Path) -> None:
@@ -136,15 +107,6 @@ def remove_file(path: Path) -> int:
 def is_gone(error: OSError) -> bool:
     """Return True if a file was removed; if another machine did it, NFS says ESTALE."""
     return error.errno in (errno.ENOENT, errno.ESTALE)
-
-
-def _check_plain_file(status: os.stat_result, path: Path, max_bytes: int) -> None:
-    if not stat.S_ISREG(status.st_mode):
-        message = "is not a plain file"
-        raise NotPlainError(errno.EINVAL, message, str(path))
-    if status.st_size > max_bytes:
-        message = f"has {status.st_size} bytes; at most {max_bytes} are expected"
-        raise NotPlainError(errno.EFBIG, message, str(path))
 
 
 def _is_plain_folder(status: os.stat_result) -> bool:

@@ -26,6 +26,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from sklearn_elmo.plain_files import NotPlainError
 from sklearn_elmo.store.checksums import (
     Integers,
     Words,
@@ -34,7 +35,7 @@ from sklearn_elmo.store.checksums import (
     row_sums,
     token_seeds,
 )
-from sklearn_elmo.store.plain_files import NotPlainError, open_plain
+from sklearn_elmo.store.plain_files import open_plain
 from sklearn_elmo.store.segment_header import (
     LARGEST_FILE_BYTES,
     Segment,

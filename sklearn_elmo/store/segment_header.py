@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from sklearn_elmo.messages import quote
-from sklearn_elmo.store.plain_files import parse_json
+from sklearn_elmo.plain_files import parse_json
 from sklearn_elmo.store.recipe import KEY_BYTES
 
 FORMAT = 2
