@@ -21,7 +21,7 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("repeatable")
 
-SHARED_REFERENCE = Path(__file__).parents[2] / "shared" / "reference" / "allennlp"
+REFERENCE_FILES = Path(__file__).parent / "data" / "allennlp"
 
 MakeModel = Callable[..., Path]
 
@@ -134,11 +134,9 @@ def tiny_model(make_model: MakeModel) -> Path:
 
 
 @pytest.fixture(scope="session")
-def shared_reference() -> Path:
-    """Folder of AllenNLP's and bilm-tf's own files and numbers, where it is there."""
-    if not SHARED_REFERENCE.is_dir():
-        pytest.skip("the reference files of AllenNLP are not beside this checkout")
-    return SHARED_REFERENCE
+def reference_files() -> Path:
+    """Folder of AllenNLP's and bilm-tf's own files and numbers; see its README."""
+    return REFERENCE_FILES
 
 
 @pytest.fixture(scope="session")

@@ -30,9 +30,9 @@ def read_top_layers(folder: Path, sentences_file: str) -> tuple[list, list]:
     [(".", "sentences.json"), ("bilm_tf_noskip", "lm_embeddings_sentences.json")],
 )
 def test_embedder_carries_state_like_tensorflow(
-    shared_reference: Path, folder: str, sentences_file: str
+    reference_files: Path, folder: str, sentences_file: str
 ) -> None:
-    folder_path = shared_reference / folder
+    folder_path = reference_files / folder
     sentences, expected = read_top_layers(folder_path, sentences_file)
     embedder = ElmoEmbedder(
         folder_path / "options.json", folder_path / "lm_weights.hdf5"
@@ -46,10 +46,10 @@ def test_embedder_carries_state_like_tensorflow(
 
 
 def test_embedder_without_state_agrees_with_the_first_batch_alone(
-    shared_reference: Path,
+    reference_files: Path,
 ) -> None:
-    sentences, expected = read_top_layers(shared_reference, "sentences.json")
-    files = shared_reference / "options.json", shared_reference / "lm_weights.hdf5"
+    sentences, expected = read_top_layers(reference_files, "sentences.json")
+    files = reference_files / "options.json", reference_files / "lm_weights.hdf5"
     embedder = ElmoEmbedder(*files, state="zero")
     for i in range(2):
         found = embedder.embed_batch([sentences[k][i] for k in range(3)])
@@ -70,14 +70,14 @@ def test_embedder_without_state_agrees_with_the_first_batch_alone(
     ],
 )
 def test_embedder_gives_allennlp_s_numbers_for_all_layers(
-    shared_reference: Path, options: str, weights: str, outputs: str
+    reference_files: Path, options: str, weights: str, outputs: str
 ) -> None:
-    sentences = json.loads((shared_reference / "reference_sentences.json").read_text())
+    sentences = json.loads((reference_files / "reference_sentences.json").read_text())
     embedder = ElmoEmbedder(
-        shared_reference / options, shared_reference / weights, state="zero"
+        reference_files / options, reference_files / weights, state="zero"
     )
     together = embedder.embed_batch(sentences)
-    with h5py.File(shared_reference / outputs) as file:
+    with h5py.File(reference_files / outputs) as file:
         for i, sentence in enumerate(sentences):
             expected = file[str(i)][...]
             alone = embedder.embed_sentence(sentence)
@@ -87,13 +87,13 @@ def test_embedder_gives_allennlp_s_numbers_for_all_layers(
 
 
 def test_character_encoder_gives_bilm_tf_s_token_vectors(
-    shared_reference: Path,
+    reference_files: Path,
 ) -> None:
-    words = (shared_reference / "vocab_test.txt").read_text().split("\n")
-    with h5py.File(shared_reference / "elmo_token_embeddings.hdf5") as file:
+    words = (reference_files / "vocab_test.txt").read_text().split("\n")
+    with h5py.File(reference_files / "elmo_token_embeddings.hdf5") as file:
         expected = file["embedding"][...]
     encoder = ElmoCharacterEncoder(
-        shared_reference / "options.json", shared_reference / "lm_weights.hdf5"
+        reference_files / "options.json", reference_files / "lm_weights.hdf5"
     )
     assert encoder.get_output_dim() == 16
     with torch.no_grad():
@@ -103,12 +103,12 @@ def test_character_encoder_gives_bilm_tf_s_token_vectors(
     assert output["mask"].sum() == len(words) + 2
 
 
-def test_elmo_picks_one_layer_like_the_embedder(shared_reference: Path) -> None:
-    sentences = json.loads((shared_reference / "reference_sentences.json").read_text())
-    files = shared_reference / "options.json", shared_reference / "lm_weights.hdf5"
+def test_elmo_picks_one_layer_like_the_embedder(reference_files: Path) -> None:
+    sentences = json.loads((reference_files / "reference_sentences.json").read_text())
+    files = reference_files / "options.json", reference_files / "lm_weights.hdf5"
     elmo = Elmo(*files, 1, dropout=0, scalar_mix_parameters=[-9e10, 1, -9e10])
     found = elmo(batch_to_ids(sentences))["elmo_representations"][0]
-    with h5py.File(shared_reference / "reference_outputs.hdf5") as file:
+    with h5py.File(reference_files / "reference_outputs.hdf5") as file:
         for i, sentence in enumerate(sentences):
             expected = file[str(i)][1]
             np.testing.assert_allclose(

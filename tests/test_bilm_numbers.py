@@ -153,11 +153,11 @@ def assert_state(output: BiLmOutput, states: Sequence[RowState], **tolerance: fl
 )
 @pytest.mark.parametrize("together", [False, True])
 def test_outputs_of_allennlp(
-    options: str, weights: str, outputs: str, together: bool, shared_reference: Path
+    options: str, weights: str, outputs: str, together: bool, reference_files: Path
 ) -> None:
-    model = load((shared_reference / options, shared_reference / weights))
-    expected = read_arrays(shared_reference / outputs)
-    raw = (shared_reference / "reference_sentences.json").read_text("utf-8")
+    model = load((reference_files / options, reference_files / weights))
+    expected = read_arrays(reference_files / outputs)
+    raw = (reference_files / "reference_sentences.json").read_text("utf-8")
     sentences = json.loads(raw)
     assert len(expected) == len(sentences) == 14
     if together:
@@ -173,9 +173,9 @@ def test_outputs_of_allennlp(
     [("", "sentences.json"), ("bilm_tf_noskip", "lm_embeddings_sentences.json")],
 )
 def test_outputs_of_tensorflow_with_carried_state(
-    folder: str, sentences_file: str, shared_reference: Path
+    folder: str, sentences_file: str, reference_files: Path
 ) -> None:
-    place = shared_reference / folder
+    place = reference_files / folder
     model = load((place / "options.json", place / "lm_weights.hdf5"))
     sentences = json.loads((place / sentences_file).read_text("utf-8"))
     expected = [read_arrays(place / f"lm_embeddings_{k}.hdf5") for k in range(3)]
@@ -190,9 +190,9 @@ def test_outputs_of_tensorflow_with_carried_state(
 
 
 def test_stateless_outputs_agree_with_the_first_batch_of_tensorflow_alone(
-    shared_reference: Path,
+    reference_files: Path,
 ) -> None:
-    place = shared_reference
+    place = reference_files
     model = load((place / "options.json", place / "lm_weights.hdf5"))
     sentences = json.loads((place / "sentences.json").read_text("utf-8"))
     expected = read_arrays(place / "lm_embeddings_0.hdf5")
@@ -202,8 +202,8 @@ def test_stateless_outputs_agree_with_the_first_batch_of_tensorflow_alone(
     assert np.abs(found[1][-1] - tops[1]).max() > 0.5
 
 
-def test_token_vectors_of_tensorflow(shared_reference: Path) -> None:
-    place = shared_reference
+def test_token_vectors_of_tensorflow(reference_files: Path) -> None:
+    place = reference_files
     model = load((place / "options.json", place / "lm_weights.hdf5"))
     tokens = (place / "vocab_test.txt").read_text("utf-8").split("\n")
     expected = read_arrays(place / "elmo_token_embeddings.hdf5")["embedding"]

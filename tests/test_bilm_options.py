@@ -258,9 +258,9 @@ def test_absurdly_large_dimension_is_a_number_like_others() -> None:
     assert options.cell_dim == HUGE
 
 
-def test_options_of_the_reference_models(shared_reference: Path) -> None:
+def test_options_of_the_reference_models(reference_files: Path) -> None:
     for name in ["options.json", "model_b/options.json", "bilm_tf_noskip/options.json"]:
-        raw = json.loads((shared_reference / name).read_text("utf-8"))
+        raw = json.loads((reference_files / name).read_text("utf-8"))
         options = BiLmOptions.from_dict(raw, name)
         assert options.cell_dim == raw["lstm"]["dim"]
         assert options.use_skip_connections is raw["lstm"]["use_skip_connections"]

@@ -195,8 +195,8 @@ def test_tokens_of_every_length(shape: str, make_model: MakeModel) -> None:
     np.testing.assert_allclose(found[0], np.tile(expected[order], 2), **TOLERANCE)
 
 
-def test_outputs_of_allennlp(shared_reference: Path) -> None:
-    place = shared_reference
+def test_outputs_of_allennlp(reference_files: Path) -> None:
+    place = reference_files
     raw = (place / "reference_sentences.json").read_text("utf-8")
     sentences = json.loads(raw)
     for options, weight_file, outputs in [

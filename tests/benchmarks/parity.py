@@ -1,13 +1,11 @@
 """Largest error against every file of AllenNLP's and bilm-tf's reference numbers.
 
-    python tests/benchmarks/parity.py REFERENCE_FOLDER
+    python tests/benchmarks/parity.py
 
-REFERENCE_FOLDER holds AllenNLP 0.9's ELMo fixtures and outputs computed with it; the
-tests assert the same comparisons (``tests/test_bilm_numbers.py``).
+The tests assert the same comparisons (``tests/test_bilm_numbers.py``).
 """
 
 import json
-import sys
 from pathlib import Path
 
 import h5py
@@ -19,6 +17,8 @@ from sklearn_elmo.bilm.model import BiLm
 from sklearn_elmo.bilm.weights import read_model
 from sklearn_elmo.inference.encoder import Encoder
 from sklearn_elmo.inference.reductions import token_layers
+
+REFERENCE_FILES = Path(__file__).parents[1] / "data" / "allennlp"
 
 # Folder, options, weights, outputs; stateless.
 STATELESS = [
@@ -92,4 +92,4 @@ def stateful_error(folder: Path, sentences_file: Path) -> float:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(REFERENCE_FILES)
