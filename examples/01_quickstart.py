@@ -1,7 +1,7 @@
 """Quickstart: spam or not, with ELMo features beside TF-IDF.
 
-Cross-validates three pipelines on 5,574 real text messages, prints a table and saves a
-plot to ``examples/output/01_quickstart.png``. Needs matplotlib (the extra ``examples``).
+Cross-validates three pipelines on 5,574 text messages, prints a table and saves a
+plot to ``examples/output/01_quickstart.png``. Needs matplotlib (extra ``examples``).
 """
 
 # %%
