@@ -4,9 +4,9 @@
         [--documents 400]
 
 Documents are made of sentences of MR (sentiment), SUBJ (subjectivity) and TREC (kinds
-of questions), each sentence used once; most are of the document's class, some of any, to
-make the task hard enough. A logistic regression on standardized features judges them in
-five folds.
+of questions), each sentence used once. Most are of the document's class, some of any,
+so that the task is not too easy. A logistic regression on standardized features
+judges them in five folds.
 """
 
 import argparse
