@@ -10,7 +10,7 @@ import re
 import threading
 from collections import OrderedDict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol
 
 from sklearn_elmo import downloads
 from sklearn_elmo.bilm.layout import WeightLayout
@@ -24,6 +24,8 @@ from sklearn_elmo.errors import (
 )
 
 if TYPE_CHECKING:
+    from typing_extensions import TypeIs
+
     from sklearn_elmo.bilm.model import BiLm
     from sklearn_elmo.inference.encoder import Encoder
     from sklearn_elmo.inference.precision import Precision
@@ -35,6 +37,7 @@ __all__ = [
     "TrainedModel",
     "describe",
     "fetch",
+    "is_trained_model",
     "list_models",
     "load",
     "locate",
@@ -143,7 +146,6 @@ def load(name_or_path: ModelSource = DEFAULT_MODEL, device: str = "cpu") -> "BiL
     return model.to(resolve_device(device))
 
 
-@runtime_checkable
 class TrainedModel(Protocol):
     """An object with a model in memory, such as a fitted `ElmoPretrainer`."""
 
@@ -154,6 +156,11 @@ class TrainedModel(Protocol):
     def _elmo_model_files(self) -> ModelFiles:
         """Return the model as if read from files."""
         ...
+
+
+def is_trained_model(value: object) -> "TypeIs[TrainedModel]":
+    """Return True for a `TrainedModel`, also in scikit-learn's `FrozenEstimator`."""
+    return hasattr(value, "_elmo_model_files")
 
 
 class LoadedModel:
@@ -236,7 +243,7 @@ def open_model(name_or_path: ModelSource | TrainedModel) -> LoadedModel:
     """
     location: ModelSource | TrainedModel
     identity: object
-    if isinstance(name_or_path, TrainedModel):
+    if is_trained_model(name_or_path):
         location, identity = name_or_path, name_or_path._elmo_model_digest()
     else:
         location = locate(name_or_path)
@@ -251,7 +258,7 @@ def open_model(name_or_path: ModelSource | TrainedModel) -> LoadedModel:
 
 
 def _read(location: ModelSource | TrainedModel) -> ModelFiles:
-    if isinstance(location, TrainedModel):
+    if is_trained_model(location):
         return location._elmo_model_files()
     return read_model(location)
 

@@ -21,7 +21,7 @@ from sklearn_elmo.constraints import (
 from sklearn_elmo.errors import InvalidParameterError
 from sklearn_elmo.inference.precision import PRECISIONS
 from sklearn_elmo.messages import quote
-from sklearn_elmo.models import DEVICE_NAME, TrainedModel
+from sklearn_elmo.models import DEVICE_NAME, is_trained_model
 from sklearn_elmo.pooling import POOLINGS
 from sklearn_elmo.store import EmbeddingStore
 from sklearn_elmo.text import TOKENIZERS
@@ -102,7 +102,7 @@ def _is_device(value: Any) -> bool:
 
 
 def _is_model(value: Any) -> bool:
-    if _is_path(value) or isinstance(value, TrainedModel):
+    if _is_path(value) or is_trained_model(value):
         return True
     pair = isinstance(value, tuple | list) and len(value) == 2
     return pair and all(_is_path(part) for part in value)

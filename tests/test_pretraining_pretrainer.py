@@ -13,12 +13,19 @@ import pytest
 import reference_numpy
 import torch
 from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
 
+from sklearn_elmo import ElmoTokenVectorizer, ElmoVectorizer
 from sklearn_elmo.cli import main
 from sklearn_elmo.errors import (
     CorpusError,
     InvalidParameterError,
     ModelFileError,
+    ModelMismatchError,
     TrainingError,
     UnusedParameterWarning,
 )
@@ -540,3 +547,126 @@ def test_pretrain_says_what_is_wrong_on_one_line(tmp_path, capsys):
     error = capsys.readouterr().err
     assert "no.txt" in error
     assert len(error.splitlines()) == 1
+
+
+def test_a_table_is_read_by_its_column(tmp_path, capsys):
+    sentences = make_sentences(PEOPLE, 60)
+    table, text = tmp_path / "table.csv", tmp_path / "text.txt"
+    rows = [f'{number},"{sentence}"' for number, sentence in enumerate(sentences)]
+    table.write_text("id,text\n" + "\n".join([*rows, "60,", "61,N/A"]))
+    text.write_text("\n".join(sentences))
+    options = tmp_path / "options.json"
+    options.write_text(json.dumps(TINY))
+    command = ["pretrain", str(tmp_path / "model"), str(table), "--options-file"]
+    command += [str(options), "--max-tokens", "80", "--batch-size", "4", "-q"]
+    assert main([*command, "--column", "text", "--tokenizer", "whitespace"]) == 0
+    again = ElmoPretrainer.load(tmp_path / "model")
+    assert again.tokenizer == "whitespace"
+    assert {"farmer", "."} <= set(again.vocabulary_.words)
+    assert "0" not in again.vocabulary_.words
+    capsys.readouterr()
+    model = str(tmp_path / "model")
+    assert main(["perplexity", model, str(table), "--column", "text"]) == 0
+    assert main(["perplexity", model, str(tmp_path / "*.txt")]) == 0
+    capsys.readouterr()
+    assert main(["perplexity", model, str(table)]) == 1
+    assert "--column" in capsys.readouterr().err
+    assert main(["perplexity", "default", str(text)]) == 1
+    error = capsys.readouterr().err
+    assert "no softmax" in error
+    assert "init" in error
+
+
+def test_a_failed_or_interrupted_pretrain_leaves_no_empty_folder(tmp_path, monkeypatch):
+    text = tmp_path / "text.txt"
+    text.write_text("one\n")
+    folder = tmp_path / "parent" / "model"
+    assert main(["pretrain", str(folder), str(text), "-q"]) == 1
+    assert not folder.parent.exists()
+
+    def interrupt(self, X):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ElmoPretrainer, "fit", interrupt)
+    assert main(["pretrain", str(folder), str(text), "-q"]) == 130
+    assert not folder.parent.exists()
+    folder.mkdir(parents=True)
+    assert main(["pretrain", str(folder), str(text), "-q"]) == 130
+    assert folder.exists()
+
+
+@pytest.mark.parametrize(
+    "limits", [{"max_tokens": 1234}, {"epochs": 1.5}, {"max_minutes": 0.01}]
+)
+def test_progress_tells_the_time_left_from_the_first_step_to_the_end(
+    capsys, monkeypatch, limits
+):
+    from sklearn_elmo.pretraining import progress
+
+    shown = []
+    make_bar = progress.tqdm
+
+    def recording_bar(**settings):
+        bar = make_bar(**settings, mininterval=0)
+        update = bar.update
+        bar.update = lambda n: (shown.append((bar.n + n, bar.postfix)), update(n))
+        return bar
+
+    monkeypatch.setattr(progress, "tqdm", recording_bar)
+    run = RUN | {"max_tokens": None, "verbose": True} | limits
+    ElmoPretrainer(TINY, **run).fit(make_sentences(PEOPLE, 60))
+    shares = [share for share, _ in shown]
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
+    assert all("left=" in postfix for _, postfix in shown)
+    assert "left=0:00:00" in shown[-1][1]
+    error = capsys.readouterr().err
+    assert "100%" in error
+    assert "day" not in error
+
+
+def test_the_vectorizer_takes_a_fitted_pretrainer(fitted, tmp_path):
+    texts = make_sentences(PEOPLE, 20, seed=9)
+    fitted.save(tmp_path / "model")
+    saved = ElmoVectorizer(tmp_path / "model").fit(texts)
+    vectorizer = ElmoVectorizer(fitted).fit(texts)
+    assert vectorizer.model_digest_ == saved.model_digest_ == fitted.model_digest_
+    np.testing.assert_array_equal(vectorizer.transform(texts), saved.transform(texts))
+    tokens = ElmoTokenVectorizer(fitted).fit_transform(texts)
+    assert len(tokens) == 20
+
+
+def test_a_vectorizer_keeps_its_pretrainer_in_clones_pickles_and_searches(fitted):
+    texts = make_sentences(PEOPLE, 24, seed=9)
+    y = [int("likes" in text) for text in texts]
+    vectorizer = ElmoVectorizer(fitted, layers="top")
+    assert clone(vectorizer).model is fitted
+    assert not hasattr(clone(fitted), "model_")  # its own clones are unfitted
+    expected = vectorizer.fit_transform(texts)
+    again = pickle.loads(pickle.dumps(vectorizer))
+    np.testing.assert_array_equal(again.transform(texts), expected)
+    pipeline = make_pipeline(ElmoVectorizer(fitted), LogisticRegression())
+    grid = {
+        "elmovectorizer__layers": ["top", 0],
+        "elmovectorizer__model": [FrozenEstimator(fitted), "default"],
+    }
+    search = GridSearchCV(pipeline, grid, cv=2, error_score="raise").fit(texts, y)
+    assert len(search.cv_results_["params"]) == 4
+    search = GridSearchCV(pipeline, {"elmovectorizer__model": [fitted]}, cv=2)
+    with pytest.raises(ValueError, match="FrozenEstimator"):
+        search.fit(texts, y)
+
+
+def test_a_vectorizer_refuses_a_pretrainer_that_is_not_fitted_or_was_refitted():
+    texts = make_sentences(PEOPLE, 40)
+    pretrainer = ElmoPretrainer(TINY, **(RUN | {"max_tokens": 40}))
+    vectorizer = ElmoVectorizer(pretrainer)
+    with pytest.raises(NotFittedError, match="ElmoPretrainer"):
+        vectorizer.fit(texts)
+    pretrainer.fit(texts)
+    vectorizer.fit(texts)
+    pretrainer.set_params(random_state=7).fit(texts)
+    with pytest.raises(ModelMismatchError):
+        vectorizer.transform(texts)
+    with pytest.raises(InvalidParameterError, match="'model' parameter"):
+        ElmoVectorizer(LogisticRegression()).fit(texts)

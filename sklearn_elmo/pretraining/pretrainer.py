@@ -155,8 +155,10 @@ class ElmoPretrainer(BaseEstimator):
 
     ``ElmoVectorizer(model=pretrainer)`` uses the fitted model without saving it. The
     vectorizer shares the pretrainer when it is cloned, as it would share the path of a
-    model, so grid search over the vectorizer does not train again. Pickles of such a
-    vectorizer contain the weights.
+    model, so cross-validation and grid search do not train again. As a value in a
+    parameter grid, wrap it: ``sklearn.frozen.FrozenEstimator(pretrainer)``. Clones of
+    the pretrainer itself are unfitted, as usual. Pickles of such a vectorizer contain
+    the weights.
 
     Examples
     --------
@@ -455,7 +457,12 @@ class ElmoPretrainer(BaseEstimator):
         return pretrainer
 
     def _elmo_model_digest(self) -> str:
-        check_is_fitted(self, "model_digest_")
+        message = (
+            "This %(name)s instance is not fitted yet; ElmoVectorizer(model=...) needs "
+            "a fitted one. Call 'fit' first. In the grid of a search, wrap it in "
+            "sklearn.frozen.FrozenEstimator, because scikit-learn clones what is there."
+        )
+        check_is_fitted(self, "model_digest_", msg=message)
         return self.model_digest_
 
     def _elmo_model_files(self) -> ModelFiles:

@@ -206,7 +206,8 @@ def read_softmax(source: Any, model_digest: str) -> SavedSoftmax | None:
     if not all(path.is_file() for path in paths):
         return None
     try:
-        with np.load(paths[0], allow_pickle=False) as arrays:
+        # Opened here because numpy leaves damaged zip files open.
+        with paths[0].open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             weight, bias = arrays["weight"], arrays["bias"]
             expected = str(arrays["sha256"][()])
         content = json.loads(paths[1].read_text(encoding="utf-8"))

@@ -91,8 +91,8 @@ def open_source(X: Any, *, pretokenized: bool = False) -> Source:
 
     Parameters
     ----------
-    X : path, or iterable of paths, of str or of token lists
-        See `ElmoPretrainer.fit`.
+    X : path, iterable of paths, of str or of token lists, or Source
+        See `ElmoPretrainer.fit`. A source is returned unchanged.
     pretokenized : bool, default=False
         Whether texts are lists of tokens.
 
@@ -116,6 +116,8 @@ def open_source(X: Any, *, pretokenized: bool = False) -> Source:
     >>> open_source(["the cat sat", "the dog sat"])
     Texts(texts=['the cat sat', 'the dog sat'])
     """
+    if isinstance(X, Source):
+        return X
     if isinstance(X, os.PathLike):
         return Files(_expand(os.fspath(X)))
     if isinstance(X, str):
