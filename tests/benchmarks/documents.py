@@ -3,9 +3,9 @@
     python tests/benchmarks/documents.py --data FOLDER [--sentences 20]
         [--documents 400]
 
-Documents are made of sentences of MR (sentiment), SUBJ (subjectivity) and TREC (kinds
-of questions), each sentence used once. Most are of the document's class, some of any,
-so that the task is not too easy. A logistic regression on standardized features
+Documents are made of texts of MR (sentiment), SUBJ (subjectivity) and MPQA (polarity),
+each text used once. Most are of the document's class, some of any, so that the task is
+not too easy. A logistic regression on standardized features
 judges them in five folds.
 """
 
@@ -58,7 +58,7 @@ def main() -> None:
         StandardScaler(), LogisticRegression(C=0.01, max_iter=2000)
     )
     ElmoVectorizer().fit_transform(["The model is loaded."])
-    for name in ("mr", "subj", "trec"):
+    for name in ("mr", "subj", "mpqa"):
         data = read_text_set(options.data, name)
         documents, labels = make_documents(
             data.texts, data.labels, options.sentences, options.documents
