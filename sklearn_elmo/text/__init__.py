@@ -1,4 +1,4 @@
-"""Texts in any container -> token lists; knows nothing of models."""
+"""Texts in any container -> token lists; independent of models."""
 
 from sklearn_elmo.text.column_names import column_name, frame_column
 from sklearn_elmo.text.containers import as_texts

@@ -1,8 +1,8 @@
-"""Any column of texts -> one list of str; every bad-input message lives here.
+"""Any column of texts -> a list of str, with the messages for bad input.
 
-A text is a str, or a list of str (tokens) when the caller asks for token lists;
-a missing text (None, NaN, ``pd.NA``) is None. Data frame libraries are never
-imported here: an object can only belong to one that is in ``sys.modules``.
+A text is a str, or a list of str (tokens) if the caller asks for token lists; a missing
+text (None, NaN, ``pd.NA``) becomes None. Data frame libraries are never imported here:
+an object can only belong to one that is in ``sys.modules`` already.
 """
 
 import sys
@@ -33,21 +33,21 @@ def as_texts(
         categories included. A frame or array of shape ``(n, 1)`` counts as its
         column. An iterator is read once, to its end.
     estimator : str
-        Class name that the messages speak of.
+        Name of the class, for messages.
     pretokenized : bool, default=False
-        True: every text is a list, tuple or 1-D array of str. A 2-D array of
-        more than one column is refused, even one of str: its rows may be texts
-        of equal length or its columns may be features. A *list* of token lists
-        of equal length is fine.
+        Whether every text is a list, tuple or 1-D array of str. A 2-D array of more
+        than one column is refused, even one of str: its rows could be texts of equal
+        length, or its columns features. A *list* of token lists of equal length is
+        accepted.
     refuse_missing : bool, default=False
-        True: a missing text is an error.
+        Whether a missing text is an error.
 
     Returns
     -------
     list of (str, list of str or None), length n
         A new list of the caller's own str objects; None where a text is missing.
-        Subclasses of str (``np.str_``, enums) come out as plain str. A token
-        list may be the caller's own list: do not change it.
+        Subclasses of str (``np.str_``, enums) become plain str. A token list may be the
+        caller's own list: do not modify it.
 
     Raises
     ------
@@ -56,7 +56,7 @@ def as_texts(
         missing text if `refuse_missing`; names its row.
     TextTypeError
         A container without order (dict, set) or of no texts (sparse matrix,
-        bytes), or an element that is no text; names its row, type and value.
+        bytes), or an element that is not a text; names its row, type and value.
 
     Examples
     --------
@@ -81,7 +81,7 @@ def as_texts(
 
 
 def is_missing(value: Any) -> bool:
-    """Tell whether an element stands for a missing text.
+    """Return True if an element is a missing text.
 
     Parameters
     ----------
@@ -107,7 +107,7 @@ def is_missing(value: Any) -> bool:
 
 
 def _list_elements(X: Any, estimator: str, pretokenized: bool) -> list[Any]:
-    """List the elements of a container, whatever they are."""
+    """List the elements of a container, of any type."""
     _refuse_non_columns(X, estimator)
     if isinstance(X, np.ndarray):
         return _list_array(X, estimator, pretokenized)
@@ -125,7 +125,7 @@ def _list_elements(X: Any, estimator: str, pretokenized: bool) -> list[Any]:
 
 
 def _refuse_non_columns(X: Any, estimator: str) -> None:
-    """Raise for what can be iterated over but is no column of texts."""
+    """Raise for iterables that are not a column of texts."""
     if isinstance(X, str):
         message = (
             f"The input is a bare str ({quote(X)}); {estimator} needs an iterable "
@@ -141,7 +141,7 @@ def _refuse_non_columns(X: Any, estimator: str) -> None:
     if isinstance(X, (Mapping, Set)):
         message = (
             f"The input is {_name_type(X)} of {len(X)} elements; {estimator} needs "
-            "texts in a fixed order, one a row. Pass a list, e.g. list(X.values()) "
+            "texts in a fixed order, one per row. Pass a list, e.g. list(X.values()) "
             "of a dict or sorted(X) of a set."
         )
         raise TextTypeError(message)
@@ -149,7 +149,7 @@ def _refuse_non_columns(X: Any, estimator: str) -> None:
     if sparse is not None and sparse.issparse(X):
         message = (
             f"The input is a sparse matrix of shape {X.shape}; {estimator} needs "
-            "texts, not numbers. Pass the column of str that the matrix was made of."
+            "texts, not numbers. Pass the column of str that the matrix was made from."
         )
         raise TextTypeError(message)
 
@@ -169,7 +169,7 @@ def _list_array(X: np.ndarray, estimator: str, pretokenized: bool) -> list[Any]:
     if pretokenized and X.dtype.kind in "OUT":
         message = (
             f"The input is an array of shape {X.shape}; {estimator} cannot tell "
-            "tokens from columns there. Pass X.tolist() if each row holds the "
+            "tokens from columns. Pass X.tolist() if each row holds the "
             "tokens of one text, or select one column, e.g. with a ColumnTransformer."
         )
         raise TextValueError(message)
@@ -199,7 +199,7 @@ def _list_library_column(X: Any, estimator: str) -> list[Any] | None:
             return list(X.column(0).to_pylist())
         if isinstance(X, (pyarrow.Array, pyarrow.ChunkedArray)):
             return list(X.to_pylist())
-    # Iterating over any other frame gives its column names: a silent wrong answer.
+    # Iterating over any other frame yields its column names: silently wrong.
     if hasattr(X, "__dataframe__") or hasattr(X, "collect_schema"):
         message = (
             f"The input is {_name_type(X)}; {estimator} needs one column of texts. "
@@ -216,7 +216,7 @@ def _check_one_column(shape: tuple[int, ...], estimator: str) -> None:
 
 
 def _not_one_column(shape: tuple[int, ...], estimator: str) -> TextValueError:
-    """Word the error for a frame or array that is not one column."""
+    """Return the error for a frame or array that is not one column."""
     return TextValueError(
         f"The input has shape {shape}; {estimator} needs one column of texts. "
         "Select it, e.g. X['text'], or name it in a ColumnTransformer: "
@@ -225,7 +225,7 @@ def _not_one_column(shape: tuple[int, ...], estimator: str) -> TextValueError:
 
 
 def _as_text(row: int, value: Any, estimator: str) -> str | None:
-    """Turn one element into a plain str or None."""
+    """Convert one element to a plain str or None."""
     if isinstance(value, str):
         return value if type(value) is str else str.__str__(value)
     if is_missing(value):
@@ -238,7 +238,7 @@ def _as_text(row: int, value: Any, estimator: str) -> str | None:
 
 
 def _as_tokens(row: int, value: Any, estimator: str) -> list[str] | None:
-    """Turn one element into a list of plain str or None."""
+    """Convert one element to a list of plain str or None."""
     if type(value) is list and set(map(type, value)) <= {str}:
         return value
     if isinstance(value, np.ndarray) and value.ndim == 1:
@@ -259,7 +259,7 @@ def _as_tokens(row: int, value: Any, estimator: str) -> list[str] | None:
             'tokenizer="words".'
         )
     else:
-        message += "Make it a list of tokens, or None for a missing text."
+        message += "Pass a list of tokens, or None for a missing text."
     raise TextTypeError(message)
 
 
@@ -269,7 +269,7 @@ def check_tokens(
     estimator: str,
     source: str = "the input",
 ) -> list[str]:
-    """Make sure that every token of a text is a str.
+    """Raise unless every token of a text is a str.
 
     Parameters
     ----------
@@ -278,19 +278,19 @@ def check_tokens(
     tokens : list or tuple
         The tokens of one text.
     estimator : str
-        Class name that the message speaks of.
+        Name of the class, for the message.
     source : str, default="the input"
-        Where the tokens are from, for the message.
+        Where the tokens come from, for the message.
 
     Returns
     -------
     list of str
-        `tokens` itself if it is a list of plain str, else a new list.
+        `tokens` itself if it is a list of plain str, otherwise a new list.
 
     Raises
     ------
     TextTypeError
-        A token is no str; names row, token position, type and value.
+        A token is not a str; names row, token position, type and value.
 
     Examples
     --------
@@ -311,7 +311,7 @@ def check_tokens(
 
 
 def _list_inner_column(value: Any) -> list[Any] | None:
-    """List a pandas or polars Series that holds one text's tokens."""
+    """List a pandas or polars Series that holds the tokens of one text."""
     for name in ("pandas", "polars"):
         library = sys.modules.get(name)
         if library is not None and isinstance(value, library.Series):
@@ -320,7 +320,7 @@ def _list_inner_column(value: Any) -> list[Any] | None:
 
 
 def _name_type(value: Any) -> str:
-    """Name a type as users write it, e.g. ``bytes`` or ``numpy.int64``."""
+    """Return the name of a type as users write it, e.g. ``numpy.int64``."""
     kind = type(value)
     if kind.__module__ == "builtins":
         return kind.__name__
@@ -328,7 +328,7 @@ def _name_type(value: Any) -> str:
 
 
 def _advise(value: Any) -> str:
-    """Say how to mend an element that is no str."""
+    """Return how to fix an element that is not a str."""
     if isinstance(value, (bytes, bytearray)):
         return "Decode it first, e.g. with .decode('utf-8')."
     if isinstance(value, (Number, np.generic)):
@@ -342,11 +342,11 @@ def _advise(value: Any) -> str:
 
 
 def _advise_token(token: Any) -> str:
-    """Say how to mend a token that is no str."""
+    """Return how to fix a token that is not a str."""
     if isinstance(token, (bytes, bytearray)):
         return "Decode it first, e.g. with .decode('utf-8')."
     if is_missing(token):
         return "Drop it; only a whole text may be missing."
     if isinstance(token, (list, tuple, np.ndarray)):
-        return "Make every text one flat list of tokens."
+        return "Pass one flat list of tokens per text."
     return "Convert it with str(...)."

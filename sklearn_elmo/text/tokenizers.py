@@ -1,10 +1,10 @@
 """Texts -> token lists, in which every token is a piece of its text.
 
-``"words"`` is NLTK's Penn-Treebank-like word tokenizer with three repairs. NLTK
-expects one sentence at a time, so here sentence ends inside a text are found
-first (see `_detach_sentence_ends`); it rewrites ``"`` to two backticks or two
-apostrophes, so tokens are read back from the text; and it knows only the straight
-apostrophe, so the typographic one is shown to it as such.
+``"words"`` is NLTK's Penn Treebank word tokenizer with three corrections. NLTK expects
+one sentence at a time, so sentence ends inside a text are found first (see
+`_detach_sentence_ends`); it rewrites ``"`` to two backticks or two apostrophes, so
+tokens are read back from the text; and it knows only the straight apostrophe, so the
+typographic one is replaced before.
 """
 
 import re
@@ -23,17 +23,17 @@ TOKENIZERS = ("words", "whitespace", "pretokenized")
 
 Tokenizer = Callable[[Any], list[str]]
 
-# NLTK sees this many characters at once (cut at white space), so that its regular
-# expressions never come near their own time limit of 5 s, whatever the text.
+# NLTK gets this many characters at once (cut at white space), so that its regular
+# expressions stay far from their own time limit of 5 s for any text.
 CHUNK_LENGTH = 10_000
-LONGEST_WORD = 100_000  # a run without white space is cut here; ELMo reads 50
+LONGEST_WORD = 100_000  # longer runs without white space are cut; ELMo reads 50
 MEMO_CHARACTERS = 8 * 2**20  # of texts whose tokens are kept
 
-# A word that NLTK leaves alone. Behind it no period of the text is the last one
-# of the input, so that `_detach_sentence_ends` alone decides about periods.
+# A word that NLTK leaves alone. With it at the end, no period of the text is the last
+# one of the input, so that only `_detach_sentence_ends` decides about periods.
 _SENTINEL = " x"
 
-# Their period stays with them whatever follows.
+# They keep their period in any context.
 _ABBREVIATION_LIST = (
     "adm al approx apt assn asst ave blvd brig bros capt cf cie cmdr co col comdr "
     "corp cpl dept det dr drs esp esq est etc ext ft gen gov govt hon hr hrs inc "
@@ -42,7 +42,8 @@ _ABBREVIATION_LIST = (
     "viz vs yr yrs"
 )
 _ABBREVIATIONS = frozenset(_ABBREVIATION_LIST.split())
-# Words and sentence ends too: their period stays with them before a number only.
+# They can also be words at the end of a sentence: they keep their period only before a
+# number.
 _BEFORE_NUMBER_LIST = (
     "app apr art aug c ca ch chap dec eq feb fig figs fol jan jul jun mar no nos "
     "nov oct op p par pp pt ref sec sect sep sept ver vol vols"
@@ -51,8 +52,8 @@ _BEFORE_NUMBERS = frozenset(_BEFORE_NUMBER_LIST.split())
 _DOTTED = re.compile(r"(?:[^\W\d_]{1,2}\.)+[^\W\d_]{1,2}")  # U.S, e.g, Ph.D
 _LONGEST_ABBREVIATION = 20  # characters to look back from a period
 
-# A single period at the end of a word: before white space, the end, or a mark that
-# NLTK makes a token of. Group 1 is the first character behind all of these.
+# A single period at the end of a word: before white space, the end, or a mark that is a
+# token for NLTK. Group 1 is the first character after all of these.
 _MARKS = r"\]\[(){}<>\"'`,;:?!@#$%&*\u00ab\u00bb\u2012-\u2015\u2018\u2019\u201c-\u201e"
 _PERIOD = re.compile(
     rf"(?<=[^.\s])\.(?=(?:\s|--|[{_MARKS}]|\Z)[\s{_MARKS}]*+(.)?)", re.DOTALL
@@ -69,26 +70,26 @@ _NOT_SPACE = re.compile(r"\S")
 
 
 def words(text: str) -> list[str]:
-    r"""Split a text into words and punctuation, Penn Treebank fashion.
+    r"""Split a text into words and punctuation in the style of the Penn Treebank.
 
     Parameters
     ----------
     text : str
-        Any text, of any number of sentences, raw or tokenised already.
+        Any number of sentences, raw or already tokenized.
 
     Returns
     -------
     list of str
-        Pieces of `text` in its order; only white space is lost. Empty for an
-        empty text. The time taken is linear in the length of the text.
+        Pieces of `text` in order; only white space is lost. Empty for an empty text.
+        The time is linear in the length of the text.
 
     Notes
     -----
-    A single period at the end of a word is a token of its own, also inside the
-    text, unless it belongs to the word: after an abbreviation (``Mr.``, ``etc.``),
-    after letters with periods between (``U.S.``, ``Ph.D.``), after an initial
-    before a word (``J. Smith``), and after ``No.``, ``Fig.``, ``Jan.`` and the
-    like before a number. Two and more periods in a row are one token.
+    A single period at the end of a word is a separate token, also inside the text,
+    unless it belongs to the word: after an abbreviation (``Mr.``, ``etc.``), after
+    letters separated by periods (``U.S.``, ``Ph.D.``), after an initial before a word
+    (``J. Smith``), and after ``No.``, ``Fig.``, ``Jan.`` and the like before a number.
+    Two or more consecutive periods are one token.
 
     Examples
     --------
@@ -109,7 +110,7 @@ def whitespace(text: str) -> list[str]:
     Returns
     -------
     list of str
-        As ``str.split`` gives them.
+        As returned by ``str.split``.
 
     Examples
     --------
@@ -120,17 +121,17 @@ def whitespace(text: str) -> list[str]:
 
 
 def pretokenized(tokens: list[str]) -> list[str]:
-    """Give back the tokens of a text that is tokenised already.
+    """Return the tokens of a text that is already tokenized.
 
     Parameters
     ----------
     tokens : list of str
-        One text, as `as_texts` gives it with ``pretokenized=True``.
+        One text, as returned by `as_texts` with ``pretokenized=True``.
 
     Returns
     -------
     list of str
-        `tokens` itself; empty and white-space tokens stay.
+        `tokens` itself; empty and white-space tokens are kept.
 
     Examples
     --------
@@ -141,10 +142,10 @@ def pretokenized(tokens: list[str]) -> list[str]:
 
 
 class _Memo:
-    """Token lists of the texts met last, for as many characters as there is room.
+    """Token lists of recent texts, up to a number of characters.
 
-    A grid search tokenises the same texts in every fold of every candidate, and with a
-    cache of embeddings that would be all the work there is.
+    A grid search tokenizes the same texts in every fold of every candidate; with a cache
+    of embeddings this would be most of the work.
     """
 
     def __init__(self) -> None:
@@ -153,15 +154,15 @@ class _Memo:
         self._n_characters = 0
 
     def words(self, text: str) -> list[str]:
-        """Return the tokens that `words` finds; the list is shared."""
+        """Return the tokens of `words`; the list is shared."""
         found = self._lists.get(text)
         if found is not None:
             return found
         tokens = list(_iterate_words(text))
         if len(text) > MEMO_CHARACTERS // 100:
             return tokens
-        # No lock, which a fork could leave locked: threads that meet here lose at most
-        # some texts, or count them twice.
+        # No lock, as a fork could leave it locked: threads that race lose some texts or
+        # count them twice, which does no harm.
         if self._n_characters + len(text) > MEMO_CHARACTERS:
             self._lists, self._spellings, self._n_characters = {}, {}, 0
         spell = self._spellings.setdefault
@@ -180,7 +181,7 @@ _BY_NAME: dict[str, Tokenizer] = {
 
 
 def resolve_tokenizer(tokenizer: str | Tokenizer, *, estimator: str) -> Tokenizer:
-    """Find the function that a ``tokenizer`` parameter stands for.
+    """Return the function of a ``tokenizer`` parameter.
 
     Parameters
     ----------
@@ -192,8 +193,8 @@ def resolve_tokenizer(tokenizer: str | Tokenizer, *, estimator: str) -> Tokenize
     Returns
     -------
     callable
-        Maps one text to its tokens. A callable comes back as it is:
-        `tokenize_texts` checks what it returns.
+        Maps one text to its tokens. A callable is returned unchanged; `tokenize_texts`
+        checks its results.
 
     Raises
     ------
@@ -272,36 +273,36 @@ def tokenize_texts(
     max_tokens: int | None = None,
     first_row: int = 0,
 ) -> list[list[str] | None]:
-    """Tokenise a column of texts, or a part of one.
+    """Tokenize a column of texts, or a part of it.
 
     Parameters
     ----------
     values : sequence of (str, list of str or None), length n
-        What `as_texts` returned; lists if `tokenizer` is ``"pretokenized"``.
+        As returned by `as_texts`; lists if `tokenizer` is ``"pretokenized"``.
     tokenizer : {"words", "whitespace", "pretokenized"} or callable
         See `resolve_tokenizer`.
     estimator : str
-        Class name that messages speak of.
+        Name of the class, for messages.
     max_tokens : int or None, default=None
-        Keep this many tokens of each text; None keeps all.
+        Number of tokens kept of each text; None keeps all.
     first_row : int, default=0
-        Number that messages give to the first text.
+        Row number of the first text, for messages.
 
     Returns
     -------
     list of (list of str or None), length n
-        The tokens of each text, an empty list for ``""`` and white space, None
-        for a missing text. Do not change the lists: with ``"pretokenized"`` they
-        may be the caller's own, with ``"words"`` they are kept for the next call.
+        The tokens of each text; an empty list for ``""`` and white space, None for a
+        missing text. Do not modify the lists: with ``"pretokenized"`` they may be the
+        caller's own, with ``"words"`` they are kept for the next call.
 
     Raises
     ------
     InvalidParameterError
         `tokenizer` is neither a known name nor callable.
     TextTypeError
-        A callable returned something else than a list, tuple or 1-D array of
-        str; names the text's row. What a callable raises itself passes through,
-        with a note that names the row.
+        A callable returned something other than a list, tuple or 1-D array of str; the
+        row is named. Exceptions of the callable itself pass through, with a note that
+        names the row.
 
     Examples
     --------
@@ -333,7 +334,7 @@ def tokenize_texts(
 def _call_tokenizer(
     tokenizer: Tokenizer, row: int, text: str | list[str], estimator: str
 ) -> list[str]:
-    """Apply a user's tokenizer to one text and check what it returns."""
+    """Apply a user's tokenizer to one text and check its result."""
     try:
         tokens: Any = tokenizer(text)
     except Exception as error:
@@ -347,28 +348,28 @@ def _call_tokenizer(
         )
     message = (
         f"The tokenizer of {estimator} returned {type(tokens).__name__} "
-        f"({quote(tokens)}) for row {row}; it must return a list of str. "
-        "Return a list of the tokens, and [] for a text without any."
+        f"({quote(tokens)}) for row {row}; expected a list of str. "
+        "Return the list of tokens, and [] for a text without tokens."
     )
     raise TextTypeError(message)
 
 
 def _iterate_words(text: str) -> Iterator[str]:
-    """Yield the tokens of a text, reading it in chunks."""
+    """Yield the tokens of a text, chunk by chunk."""
     tokenize = _load_nltk_tokenizer()
     for chunk in _iterate_chunks(text):
         shown = _CURLY_APOSTROPHE.sub("'", chunk)
         tokens = tokenize(_detach_sentence_ends(shown) + _SENTINEL)
         tokens.pop()  # the sentinel
         if shown is chunk and '"' not in chunk and "''" not in chunk:
-            yield from tokens  # NLTK has put in spaces, nothing else
+            yield from tokens  # NLTK has only added spaces
         else:
             yield from _read_back(tokens, chunk)
 
 
 @cache
 def _load_nltk_tokenizer() -> Callable[[str], list[str]]:
-    """Import NLTK's tokenizer at its first use: `import nltk` takes its time."""
+    """Import NLTK's tokenizer on first use, because `import nltk` is slow."""
     from nltk.tokenize.destructive import NLTKWordTokenizer
 
     tokenize: Callable[[str], list[str]] = NLTKWordTokenizer().tokenize
@@ -376,7 +377,7 @@ def _load_nltk_tokenizer() -> Callable[[str], list[str]]:
 
 
 def _iterate_chunks(text: str) -> Iterator[str]:
-    """Cut a text at white space after a word, where no rule looks across."""
+    """Cut a text at white space after a word, which no rule looks across."""
     start = 0
     while len(text) - start > CHUNK_LENGTH:
         least = start + CHUNK_LENGTH
@@ -389,12 +390,12 @@ def _iterate_chunks(text: str) -> Iterator[str]:
 
 
 def _detach_sentence_ends(text: str) -> str:
-    """Put a space before each period that ends a sentence."""
+    """Insert a space before each period that ends a sentence."""
     return _PERIOD.sub(_detach_period, text)
 
 
 def _detach_period(period: re.Match[str]) -> str:
-    """Decide whether a word-final period is a token of its own."""
+    """Decide whether the period at the end of a word is a separate token."""
     end = period.start()
     before = period.string[max(0, end - _LONGEST_ABBREVIATION) : end]
     word = before.split()[-1].lstrip("([{<\"'`\u2018\u201c\u201e\u00ab")
@@ -409,12 +410,12 @@ def _detach_period(period: re.Match[str]) -> str:
 
 
 def _is_initial(word: str) -> bool:
-    """Tell whether a word may be the first letter of a name."""
+    """Return True if a word may be the initial of a name."""
     return len(word) == 1 and word.isupper() and word != "I"
 
 
 def _read_back(tokens: list[str], text: str) -> Iterator[str]:
-    """Yield the pieces of a text that NLTK's tokens stand for."""
+    """Yield the pieces of a text that correspond to NLTK's tokens."""
     position = 0
     for token in tokens:
         start = _NOT_SPACE.search(text, position)
