@@ -1,9 +1,9 @@
-"""Work side by side on the CPU: one thread of Python a core, one core a product.
+"""Parallel work on the CPU: one Python thread per core, one core per matrix product.
 
 PyTorch's own threads split each product and wait for each other after it, thousands of
-times a second; if another process takes one of their cores, all of them wait. Whole
-pieces of work do not, and are as fast on a quiet machine. All calls in a process share
-the threads, so that many callers do not crowd the cores.
+times per second; if another process takes one of their cores, all of them wait.
+Independent tasks do not, and are as fast on a quiet machine. All calls of a process
+share the threads, so that many callers do not oversubscribe the cores.
 """
 
 import os
@@ -32,11 +32,11 @@ _pools: dict[int, ThreadPoolExecutor] = {}
 
 
 def n_workers(device: str) -> int:
-    """Return how many pieces of work run side by side.
+    """Return how many tasks run at the same time.
 
     On the CPU as many as PyTorch has threads in the calling thread, so that
     ``torch.set_num_threads``, ``OMP_NUM_THREADS`` and the limits that joblib sets for
-    its workers hold here too.
+    its workers apply here too.
     """
     return torch.get_num_threads() if device == "cpu" else 1
 
@@ -44,19 +44,19 @@ def n_workers(device: str) -> int:
 def run_side_by_side(
     tasks: Sequence[Callable[[], object]], device: str
 ) -> Iterator[int]:
-    """Run tasks, and yield the number of each one that has ended.
+    """Run tasks in parallel, and yield the number of each task when it has finished.
 
     Parameters
     ----------
     tasks : sequence of callables
-        Independent of each other; each takes one core.
+        Independent of each other; each uses one core.
     device : str
-        Other devices than ``"cpu"`` get the tasks one after the other.
+        On devices other than ``"cpu"`` the tasks run one after the other.
 
     Raises
     ------
     Exception
-        The first that a task raises; tasks that have not begun are dropped.
+        The first that a task raises; tasks that have not started are dropped.
     """
     n_threads = n_workers(device)
     if n_threads == 1 or len(tasks) < 2:
@@ -77,33 +77,33 @@ def run_side_by_side(
 
 
 def run_on_one_core(task: Callable[[], Result]) -> Result:
-    """Return what a task returns; other cores stay out of it.
+    """Run a task on one core and return its result.
 
-    A thread that has used several of them through PyTorch waits for ever for the
-    threads of its parent when it uses them again after a fork.
+    A thread that has used several cores through PyTorch would hang after a fork: the
+    child waits for threads of its parent.
     """
     n_threads = torch.get_num_threads()
     return task() if n_threads == 1 else _pool(n_threads).submit(task).result()
 
 
 def row_blocks(n_rows: int, n_at_once: int) -> list[slice]:
-    """Cut rows into blocks."""
+    """Cut rows into blocks of at most ``n_at_once``."""
     return [slice(k, min(k + n_at_once, n_rows)) for k in range(0, n_rows, n_at_once)]
 
 
 def in_groups(
     blocks: list[slice], task: Callable[[list[slice]], Result], device: torch.device
 ) -> list[Result]:
-    """Do blocks in as many groups as there are cores, without gradients.
+    """Process blocks in as many groups as there are cores, without gradients.
 
     Parameters
     ----------
     blocks : list of slice
         Group k of n gets the blocks k, k + n, ...
     task : callable
-        Gets the blocks of one group. What it sums up should be of its own.
+        Receives the blocks of one group. Groups must not write to the same tensors.
     device : torch.device
-        Other devices than the CPU get one group; so does the CPU without blocks.
+        Devices other than the CPU process one group; so does the CPU without blocks.
 
     Returns
     -------
@@ -114,7 +114,7 @@ def in_groups(
     results: dict[int, Result] = {}
 
     def run(number: int) -> None:
-        with torch.no_grad():  # counts for one thread
+        with torch.no_grad():  # a setting of the thread
             results[number] = task(blocks[number::n_groups])
 
     tasks = [partial(run, number) for number in range(n_groups)]
@@ -128,7 +128,7 @@ def sums_over_groups(
     task: Callable[[list[slice]], tuple[Tensor, ...]],
     device: torch.device,
 ) -> list[Tensor]:
-    """Do the same with a task that returns tensors, and add up those of all groups."""
+    """Do as `in_groups` with a task that returns tensors; return their sums."""
     groups = in_groups(blocks, task, device)
     return [torch.stack(parts).sum(dim=0) for parts in zip(*groups, strict=True)]
 
@@ -141,8 +141,8 @@ def _pool(n_threads: int) -> ThreadPoolExecutor:
                 thread_name_prefix="sklearn-elmo",
                 initializer=_take_one_core,
             )
-            # `set_num_threads` counts for the calling thread and for all that start
-            # later. So have all of ours start now, and then put the number back.
+            # `set_num_threads` applies to the calling thread and to all that start
+            # later. So start all of ours now, then restore the number.
             everyone = threading.Barrier(n_threads + 1)
             for _ in range(n_threads):
                 pool.submit(everyone.wait)
@@ -153,14 +153,14 @@ def _pool(n_threads: int) -> ThreadPoolExecutor:
 
 
 def _take_one_core() -> None:
-    # PyTorch gives a thread the process's number when it first looks at it, also after
-    # `set_num_threads`. So look first.
+    # A thread takes over the number of the process when it first asks PyTorch for it,
+    # even after `set_num_threads`. So ask first.
     torch.get_num_threads()
     torch.set_num_threads(1)
 
 
 def _forget_pools() -> None:
-    """Leave a parent's threads behind: a fork does not take them along."""
+    """Forget the threads of the parent: a fork does not copy them."""
     global _lock
     _lock = threading.Lock()
     _pools.clear()

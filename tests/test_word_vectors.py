@@ -97,6 +97,15 @@ def test_large_files_cross_every_buffer(tmp_path: Path) -> None:
         np.testing.assert_allclose(vectors.matrix, list(table.values()), rtol=1e-5)
 
 
+@pytest.mark.parametrize("first", [". .", "a b c", "at 5 pm", "x"])
+def test_the_first_word_of_glove_may_hold_blanks(first: str, tmp_path: Path) -> None:
+    path = tmp_path / "glove.txt"
+    path.write_text(f"{first} 1 2 3\nthe 4 5 6\ncat 7 8 9\n")
+    vectors = load_word_vectors(path)
+    assert list(vectors.rows) == [first, "the", "cat"]
+    np.testing.assert_array_equal(vectors.matrix[0], [1, 2, 3])
+
+
 def test_zip_members_are_named_as_in_allennlp(tmp_path: Path) -> None:
     path = tmp_path / "glove.zip"
     with zipfile.ZipFile(path, "w") as archive:

@@ -144,8 +144,8 @@ def pretokenized(tokens: list[str]) -> list[str]:
 class _Memo:
     """Token lists of recent texts, up to a number of characters.
 
-    A grid search tokenizes the same texts in every fold of every candidate; with a cache
-    of embeddings this would be most of the work.
+    A grid search tokenizes the same texts in every fold of every candidate; with a
+    cache of embeddings this would be most of the work.
     """
 
     def __init__(self) -> None:

@@ -1,8 +1,8 @@
-"""Word vectors from files, to stand beside ELMo: ``files`` reads, ``vectorizer`` pools.
+"""Word vectors from files, for use beside ELMo: ``reader`` and ``vectorizer``.
 
-The formats are three and simple, so they are read here in some 100 lines. gensim,
-which reads them too, was weighed and left out: of a compiled package that
-brings smart_open along, only `KeyedVectors` would be used.
+The three formats are simple and are read in some 100 lines. gensim reads them too, but
+of that compiled package and its dependency smart_open only `KeyedVectors` would be
+used.
 """
 
 from sklearn_elmo.word_vectors.reader import WordVectors, load_word_vectors

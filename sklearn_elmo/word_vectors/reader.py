@@ -7,10 +7,12 @@ import os
 import re
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -38,10 +40,10 @@ class WordVectors:
     Attributes
     ----------
     rows : dict of str to int
-        Row of each word; of words that repeat, the first.
+        Row of each word; the first row of repeated words.
     matrix : ndarray of shape (n_words, D), float32
     digest : str
-        sha256 (hexadecimal) of the file as it lies on the disk.
+        sha256 (hexadecimal) of the file on disk.
     """
 
     rows: dict[str, int]
@@ -66,10 +68,10 @@ def load_word_vectors(
     max_words: int | None = None,
     may_fetch: bool = True,
 ) -> WordVectors:
-    """Load a file, or take the copy that this process has of it.
+    """Load a file, or return the copy that this process holds.
 
-    The last two files are kept, whole: which words texts will hold is not known
-    beforehand. 400,000 words of 100 numbers take 160 MB and some 60 MB for the words.
+    The last two files are kept in full, since the words of future texts are not known.
+    400,000 words of 100 numbers take 160 MB, and their words some 60 MB.
 
     Parameters
     ----------
@@ -77,7 +79,7 @@ def load_word_vectors(
         Plain or compressed (gz, bz2, xz); ``(archive.zip)#member`` for a file inside
         a zip archive. A URL is fetched once into the user's cache folder.
     max_words : int, optional
-        Keep this many from the file's begin, where the frequent words are.
+        Number of words kept from the start of the file, where the frequent ones are.
     may_fetch : bool, default=True
         Whether a URL that has not been fetched yet is fetched now.
 
@@ -168,8 +170,8 @@ def _locate(
     return path, member
 
 
-def _open(path: Path, member: str | None) -> IO[bytes]:
-    """Open for reading bytes; the file's first bytes say how it is compressed."""
+def _open(path: Path, member: str | None) -> "io.BufferedReader[Any]":
+    """Open a file, decompressed according to its first bytes."""
     file = open_compressed(path, error=ModelFileError)
     if not file.peek(4).startswith(b"PK\x03\x04"):
         return file
@@ -195,11 +197,13 @@ def _open_member(path: Path, member: str | None) -> IO[bytes]:
     return archive.open(member)
 
 
-def _read_pairs(file: IO[bytes], name: str) -> Iterator[tuple[str, FloatArray]]:
-    """Yield words and vectors, whatever the format."""
+def _read_pairs(
+    file: "io.BufferedReader[Any]", name: str
+) -> Iterator[tuple[str, FloatArray]]:
+    """Yield words and vectors of a file in any of the formats."""
     first_line = file.readline()
     if not _HEADER.fullmatch(first_line.rstrip(b"\r\n")):
-        width = first_line.rstrip(b"\r\n ").count(b" ")
+        width = _width(first_line, file)
         yield from _read_lines(first_line, file, width, 1, name)
         return
     n_words, width = map(int, first_line.split())
@@ -216,17 +220,31 @@ def _read_pairs(file: IO[bytes], name: str) -> Iterator[tuple[str, FloatArray]]:
         yield from _read_binary(start, file, n_words, width, name)
 
 
+def _width(first_line: bytes, file: "io.BufferedReader[Any]") -> int:
+    """Return the width of the vectors of a file without a header.
+
+    The word of the first line may contain blanks, so lines after it are looked at, too:
+    the most frequent number of blanks that leaves only numbers on the first line.
+    """
+    lines = [first_line, *file.peek(_READ_BYTES).split(b"\n")[:-1]]
+    counts = Counter(line.rstrip(b"\r\n ").count(b" ") for line in lines)
+    fields = first_line.rstrip(b"\r\n ").split(b" ")
+    n_numbers = sum(1 for _ in takewhile(_is_number, reversed(fields[1:])))
+    likely = [width for width, _ in counts.most_common() if 0 < width <= n_numbers]
+    return likely[0] if likely else len(fields) - 1
+
+
 def _is_text(start: bytes, width: int) -> bool:
-    """Tell whether what follows a header is a line of text."""
+    """Return True if a header is followed by a line of text."""
     fields = start.partition(b"\n")[0].rstrip(b" \r").rsplit(b" ", width)
-    try:
-        return len(fields) == width + 1 and all(map(_is_number, fields[1:]))
-    except ValueError:
-        return False
+    return len(fields) == width + 1 and all(map(_is_number, fields[1:]))
 
 
 def _is_number(field: bytes) -> bool:
-    float(field)
+    try:
+        float(field)
+    except ValueError:
+        return False
     return True
 
 
@@ -235,8 +253,8 @@ def _read_lines(
 ) -> Iterator[tuple[str, FloatArray]]:
     """Read lines of a word and its numbers.
 
-    Only blanks part the fields, and they are counted from the right: GloVe's 840B file
-    has words with blanks in them, and no-break spaces are words, too.
+    Fields are separated by blanks only and counted from the right: GloVe's 840B file
+    has words that contain blanks, and no-break spaces are words, too.
     """
     line = first_line or file.readline()
     while line:
@@ -249,7 +267,7 @@ def _read_lines(
             found = quote(line.decode("utf-8", "replace"))
             message = (
                 f"Line {line_number} of {name!r} is {found}; expected a word and "
-                f"{width or 'its'} finite numbers, parted by blanks."
+                f"{width or 'its'} finite numbers, separated by blanks."
             )
             raise ModelFileError(message)
         yield fields[0].decode("utf-8", "replace"), vector
@@ -270,12 +288,12 @@ def _read_binary(
             if not more or len(buffer) - position > 2 * _READ_BYTES + n_bytes:
                 message = (
                     f"{name!r} ends or breaks off at word {number} of {n_words}. It is "
-                    "no word2vec file, or was cut: fetch it anew."
+                    "not a word2vec file, or is truncated: fetch it again."
                 )
                 raise ModelFileError(message)
             buffer, position = buffer[position:] + more, 0
             end = buffer.find(b" ", position)
-        # Some writers end every vector with a line feed, some do not.
+        # Some writers end vectors with a line feed, some do not.
         word = buffer[position:end].lstrip(b"\n").decode("utf-8", "replace")
         position = end + 1 + n_bytes
         vector = np.frombuffer(buffer, "<f4", width, offset=end + 1)

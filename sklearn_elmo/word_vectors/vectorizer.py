@@ -1,4 +1,4 @@
-"""`WordVectorVectorizer`: one vector a text, pooled from vectors of its words."""
+"""`WordVectorVectorizer`: one vector per text, pooled from the vectors of its words."""
 
 import os
 from collections.abc import Callable, Iterable, Sequence
@@ -66,32 +66,32 @@ class WordVectorVectorizer(TextTransformer):
     pooling : str or sequence of str, default="mean"
         ``"mean"``, ``"max"``, ``"min"``, ``"sum"``, ``"first"``, ``"last"`` or
         ``"idf"`` (mean weighted by the inverse document frequency learned in `fit`),
-        over the words that have a vector. Several are put side by side.
+        over the words that have a vector. Several poolings are concatenated.
     tokenizer : {"words", "whitespace", "pretokenized"} or callable, default="words"
         As in `ElmoVectorizer`.
     case : {"fallback", "keep", "lower"}, default="fallback"
-        How a token is looked up: as it is and else in lower case, only as it is, or
-        only in lower case.
+        How a token is looked up: unchanged and, if that fails, in lower case; only
+        unchanged; or only in lower case.
     unknown : {"skip", "zero", "mean"}, default="skip"
-        What becomes of a token without a vector: nothing, zeros, or the mean of all
+        How a token without a vector counts: not at all, as zeros, or as the mean of all
         vectors.
     missing : {"zero", "error"}, default="zero"
-        What becomes of None, NaN and NA. Texts without any known word are rows of
-        zeros always.
+        What None, NaN and NA become: a row of zeros, or an error. Texts without any
+        known word are always rows of zeros.
     normalize : bool, default=False
-        Scale rows to unit length; rows of zeros stay as they are.
+        Scale rows to unit length; rows of zeros stay zero.
     max_tokens : int or None, default=None
-        Tokens of a text that count; None takes all.
+        Number of tokens kept of each text; None keeps all.
     max_words : int or None, default=None
-        Words that are read from the file's begin, where the frequent ones are; bounds
-        the memory (4 bytes a number).
+        Number of words read from the start of the file, where the frequent ones are;
+        bounds the memory (4 bytes per number).
 
     Attributes
     ----------
     n_features_out_ : int
         Columns of the output: the vectors' width times the poolings.
     vectors_digest_ : str
-        sha256 of the file. `transform` refuses another one.
+        sha256 of the file. `transform` refuses another file.
     idf_ : dict of str to float
         With ``pooling="idf"``: log((1 + n) / (1 + df)) + 1 for every word seen.
     idf_unseen_ : float
@@ -160,9 +160,9 @@ class WordVectorVectorizer(TextTransformer):
         Raises
         ------
         InvalidParameterError
-            If a parameter has a value it cannot have; is a ValueError and TypeError.
+            If a parameter has an invalid value; both a ValueError and a TypeError.
         TextTypeError, TextValueError
-            If X is no column of texts.
+            If X is not a column of texts.
         ModelFileError
             If the file cannot be read.
         """
@@ -174,7 +174,7 @@ class WordVectorVectorizer(TextTransformer):
         return self._transform_texts(*self._fit_texts(X))
 
     def transform(self, X: Any) -> Any:
-        """Return one row a text.
+        """Return one row per text.
 
         Parameters
         ----------
@@ -191,11 +191,11 @@ class WordVectorVectorizer(TextTransformer):
         sklearn.exceptions.NotFittedError
             Before `fit`.
         ModelMismatchError
-            If the file is not that of `fit`.
+            If the file is not the one of `fit`.
         ModelNotFetchedError
             If `vectors` is a URL that has not been fetched on this machine.
         TextTypeError, TextValueError
-            If X is no column of texts.
+            If X is not a column of texts.
         """
         check_is_fitted(self, "vectors_digest_")
         self._check_parameters()
@@ -204,9 +204,9 @@ class WordVectorVectorizer(TextTransformer):
         )
         if table.digest != self.vectors_digest_:
             message = (
-                f"The word vectors {str(self.vectors)!r} are others (sha256 "
-                f"{table.digest[:16]}...) than when {type(self).__name__} was fitted "
-                f"({self.vectors_digest_[:16]}...). Put the old file back, or fit "
+                f"The word vectors {str(self.vectors)!r} have changed since "
+                f"{type(self).__name__} was fitted (sha256 {table.digest[:16]}... "
+                f"instead of {self.vectors_digest_[:16]}...). Restore the file, or fit "
                 "again."
             )
             raise ModelMismatchError(message)
@@ -240,7 +240,7 @@ class WordVectorVectorizer(TextTransformer):
         return self._with_column_name(names, input_features)
 
     def _fit_texts(self, X: Any) -> tuple[WordVectors, list[Any]]:
-        """Fit; return what has been read on the way."""
+        """Fit; return the word vectors and the texts."""
         self._check_parameters()
         texts = self._list_texts(X)
         table = load_word_vectors(self.vectors, max_words=self.max_words)
@@ -270,7 +270,7 @@ class WordVectorVectorizer(TextTransformer):
     def _look_up(
         self, table: WordVectors, texts: Sequence[Any]
     ) -> Iterable[list[str | None]]:
-        """Yield the words of each text as the table has them; None is unknown."""
+        """Yield the words of each text in the spelling of the table; None if unknown."""
         spellings: dict[str, Callable[[str], tuple[str, ...]]] = {
             "fallback": lambda token: (token, token.lower()),
             "keep": lambda token: (token,),
