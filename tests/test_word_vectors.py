@@ -286,7 +286,7 @@ def test_pickle_and_clone_carry_no_vectors(tmp_path: Path) -> None:
 def test_transform_refuses_another_file_under_the_same_name(glove: Path) -> None:
     vectorizer = WordVectorVectorizer(glove).fit(TEXTS)
     glove.write_bytes(b"the 1 2 3\n")
-    with pytest.raises(ModelMismatchError, match="Put the old file back"):
+    with pytest.raises(ModelMismatchError, match="Restore the file"):
         vectorizer.transform(TEXTS)
 
 

@@ -270,7 +270,7 @@ class WordVectorVectorizer(TextTransformer):
     def _look_up(
         self, table: WordVectors, texts: Sequence[Any]
     ) -> Iterable[list[str | None]]:
-        """Yield the words of each text in the spelling of the table; None if unknown."""
+        """Yield the words of each text as spelled in the table; None if unknown."""
         spellings: dict[str, Callable[[str], tuple[str, ...]]] = {
             "fallback": lambda token: (token, token.lower()),
             "keep": lambda token: (token,),
