@@ -28,11 +28,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sklearn_elmo import models
+    from sklearn_elmo.allennlp.character_ids import batch_to_ids
     from sklearn_elmo.allennlp.elmo import Elmo
+    from sklearn_elmo.allennlp.elmo_token_embedder import ElmoTokenEmbedder
     from sklearn_elmo.allennlp.embedder import ElmoEmbedder
-    from sklearn_elmo.allennlp.indexers import batch_to_ids
     from sklearn_elmo.allennlp.scalar_mix import ScalarMix
-    from sklearn_elmo.allennlp.token_embedder import ElmoTokenEmbedder
     from sklearn_elmo.pretraining.pretrainer import ElmoPretrainer
     from sklearn_elmo.store import EmbeddingStore
     from sklearn_elmo.token_vectorizer import ElmoTokenVectorizer
@@ -59,13 +59,13 @@ _HOMES = {
     "Elmo": "sklearn_elmo.allennlp.elmo",
     "ElmoEmbedder": "sklearn_elmo.allennlp.embedder",
     "ElmoPretrainer": "sklearn_elmo.pretraining.pretrainer",
-    "ElmoTokenEmbedder": "sklearn_elmo.allennlp.token_embedder",
+    "ElmoTokenEmbedder": "sklearn_elmo.allennlp.elmo_token_embedder",
     "ElmoTokenVectorizer": "sklearn_elmo.token_vectorizer",
     "ElmoVectorizer": "sklearn_elmo.vectorizer",
     "EmbeddingStore": "sklearn_elmo.store",
     "ScalarMix": "sklearn_elmo.allennlp.scalar_mix",
     "WordVectorVectorizer": "sklearn_elmo.word_vectors",
-    "batch_to_ids": "sklearn_elmo.allennlp.indexers",
+    "batch_to_ids": "sklearn_elmo.allennlp.character_ids",
 }
 
 

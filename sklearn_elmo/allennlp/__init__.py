@@ -1,20 +1,31 @@
-"""What AllenNLP 0.9 offered of ELMo: same names, arguments and numbers.
+"""Drop-ins for AllenNLP 0.9's ELMo: same names, arguments and numbers.
 
 Old code needs another import (``from sklearn_elmo.allennlp import Elmo``), or none:
-`install` makes AllenNLP's own module names importable where no AllenNLP is.
+`install` makes AllenNLP's module names importable where AllenNLP is not installed.
+
+Reading order: ``character_ids`` (tokens to ids), ``character_encoder`` (ids to token
+vectors), ``elmo_lstm`` (token vectors to layers, with the carried state), ``elmo_bilm``
+(both), ``scalar_mix`` and ``elmo`` (the mix of layers), ``elmo_token_embedder``.
+``embedder`` and ``hdf5_output`` are the numpy side; ``config`` builds several embedders
+from a configuration. The other modules are small stand-ins for what old code imports
+besides ELMo; ``installation`` has the list.
 """
 
 import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sklearn_elmo.allennlp.config import TextFieldEmbedder, text_field_embedder
+    from sklearn_elmo.allennlp.character_ids import batch_to_ids
+    from sklearn_elmo.allennlp.config import text_field_embedder
     from sklearn_elmo.allennlp.elmo import Elmo
+    from sklearn_elmo.allennlp.elmo_token_embedder import ElmoTokenEmbedder
+    from sklearn_elmo.allennlp.elmo_token_embedder_multilang import (
+        ElmoTokenEmbedderMultiLang,
+    )
     from sklearn_elmo.allennlp.embedder import ElmoEmbedder
     from sklearn_elmo.allennlp.indexers import (
         ELMoTokenCharactersIndexer,
         SingleIdTokenIndexer,
-        batch_to_ids,
     )
     from sklearn_elmo.allennlp.installation import install
     from sklearn_elmo.allennlp.model_files import (
@@ -22,7 +33,8 @@ if TYPE_CHECKING:
         DEFAULT_WEIGHT_FILE,
     )
     from sklearn_elmo.allennlp.scalar_mix import ScalarMix
-    from sklearn_elmo.allennlp.token_embedder import ElmoTokenEmbedder
+    from sklearn_elmo.allennlp.text_field_embedder import TextFieldEmbedder
+    from sklearn_elmo.allennlp.vocabulary import Vocabulary
 
 __all__ = [
     "DEFAULT_OPTIONS_FILE",
@@ -31,9 +43,11 @@ __all__ = [
     "Elmo",
     "ElmoEmbedder",
     "ElmoTokenEmbedder",
+    "ElmoTokenEmbedderMultiLang",
     "ScalarMix",
     "SingleIdTokenIndexer",
     "TextFieldEmbedder",
+    "Vocabulary",
     "batch_to_ids",
     "install",
     "text_field_embedder",
@@ -45,11 +59,13 @@ _HOMES = {
     "ELMoTokenCharactersIndexer": "indexers",
     "Elmo": "elmo",
     "ElmoEmbedder": "embedder",
-    "ElmoTokenEmbedder": "token_embedder",
+    "ElmoTokenEmbedder": "elmo_token_embedder",
+    "ElmoTokenEmbedderMultiLang": "elmo_token_embedder_multilang",
     "ScalarMix": "scalar_mix",
     "SingleIdTokenIndexer": "indexers",
-    "TextFieldEmbedder": "config",
-    "batch_to_ids": "indexers",
+    "TextFieldEmbedder": "text_field_embedder",
+    "Vocabulary": "vocabulary",
+    "batch_to_ids": "character_ids",
     "install": "installation",
     "text_field_embedder": "config",
 }

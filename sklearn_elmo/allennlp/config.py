@@ -1,91 +1,51 @@
 """Embedders and indexers from the ``text_field_embedder`` of an AllenNLP config."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-import torch
 from torch import Tensor, nn
 
-from sklearn_elmo.allennlp.indexers import (
-    PADDING_TOKEN,
-    UNKNOWN_TOKEN,
-    ELMoTokenCharactersIndexer,
-    SingleIdTokenIndexer,
-)
-from sklearn_elmo.allennlp.token_embedder import ElmoTokenEmbedder
+from sklearn_elmo.allennlp.embedder_builder import EmbedderBuilder
+from sklearn_elmo.allennlp.indexers import TokenIndexer
+from sklearn_elmo.allennlp.params import Params, plain_dict
+from sklearn_elmo.allennlp.text_field_embedder import BasicTextFieldEmbedder, IndexerMap
+from sklearn_elmo.allennlp.vocabulary import Vocabulary
 from sklearn_elmo.errors import InvalidParameterError
-from sklearn_elmo.word_vectors.reader import WordVectors, read_word_vectors
 
-__all__ = ["TextFieldEmbedder", "WordEmbedder", "text_field_embedder"]
+__all__ = ["IndexedTextFieldEmbedder", "text_field_embedder"]
 
 Config = Mapping[str, Any]
-Indexer = ELMoTokenCharactersIndexer | SingleIdTokenIndexer
 
-_EMBEDDING_KEYS = {
-    "type",
-    "embedding_dim",
-    "pretrained_file",
-    "trainable",
-    "projection_dim",
-    "vocab_namespace",
-    "num_embeddings",
+# The type of indexer of each argument of an embedder's forward.
+_INDEXER_TYPES = {
+    "embedding": {"inputs": "single_id"},
+    "elmo_token_embedder": {"inputs": "elmo_characters", "word_inputs": "single_id"},
+    "character_encoding": {"token_characters": "characters"},
 }
+_ENCODERS = ("alternating_lstm", "stacked_bidirectional_lstm", "lstm", "gru")
 
 
-class WordEmbedder(nn.Module):
-    """One vector a word; AllenNLP's ``embedding``.
-
-    Parameters
-    ----------
-    weights : Tensor
-        Row 0 is padding. *Shape:* ``(n_words, width)``.
-    trainable : bool, default=True
-    projection_dim : int, optional
-        Width of a learned linear map; none by default.
-    """
-
-    def __init__(
-        self, weights: Tensor, trainable: bool = True, projection_dim: int | None = None
-    ) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(weights, requires_grad=trainable)
-        self.output_dim = projection_dim or weights.shape[1]
-        self._projection = (
-            nn.Linear(weights.shape[1], projection_dim) if projection_dim else None
-        )
-
-    def get_output_dim(self) -> int:
-        """Return the width of a word's vector."""
-        return self.output_dim
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        """Embed ids. *Shape:* ``(..., T)`` -> ``(..., T, output_dim)``."""
-        vectors = nn.functional.embedding(inputs, self.weight, padding_idx=0)
-        return vectors if self._projection is None else self._projection(vectors)
-
-
-class TextFieldEmbedder(nn.Module):
-    """Several embedders' vectors of the same tokens, side by side.
+class IndexedTextFieldEmbedder(BasicTextFieldEmbedder):
+    """Embedders together with the indexers that make their ids.
 
     Attributes
     ----------
-    indexers : dict of str to indexer
-        What makes each embedder's ids; the same keys as the embedders.
+    indexers : dict of str to TokenIndexer
+    vocabulary : Vocabulary
+        Words and characters that the indexers look up.
     """
 
     def __init__(
-        self, embedders: Mapping[str, nn.Module], indexers: Mapping[str, Indexer]
+        self,
+        token_embedders: Mapping[str, nn.Module],
+        embedder_to_indexer_map: IndexerMap | None,
+        allow_unmatched_keys: bool,
+        indexers: Mapping[str, TokenIndexer],
+        vocabulary: Vocabulary,
     ) -> None:
-        super().__init__()
+        super().__init__(token_embedders, embedder_to_indexer_map, allow_unmatched_keys)
         self.indexers = dict(indexers)
-        for name, embedder in embedders.items():
-            # AllenNLP's parameter names.
-            self.add_module(f"token_embedder_{name}", embedder)
-
-    def get_output_dim(self) -> int:
-        """Return the sum of the embedders' widths."""
-        return sum(self._embedder(name).get_output_dim() for name in self.indexers)
+        self.vocabulary = vocabulary
 
     def index(self, sentences: Sequence[Sequence[Any]]) -> dict[str, Tensor]:
         """Turn a batch of token lists into what `forward` takes.
@@ -100,31 +60,9 @@ class TextFieldEmbedder(nn.Module):
         [[2, 1], [3, 0]]
         """
         return {
-            name: indexer.as_batch(sentences) for name, indexer in self.indexers.items()
+            name: indexer.as_batch(sentences, self.vocabulary)
+            for name, indexer in self.indexers.items()
         }
-
-    def forward(self, text_field_input: Mapping[str, Tensor]) -> Tensor:
-        """Embed a batch.
-
-        Parameters
-        ----------
-        text_field_input : mapping of str to Tensor
-            From `index`.
-
-        Returns
-        -------
-        Tensor
-            *Shape:* ``(B, T, output_dim)``; the embedders in alphabetical order, as in
-            AllenNLP.
-        """
-        vectors = [
-            self._embedder(name)(text_field_input[name])
-            for name in sorted(self.indexers)
-        ]
-        return torch.cat(vectors, dim=-1)
-
-    def _embedder(self, name: str) -> Any:
-        return self.get_submodule(f"token_embedder_{name}")
 
 
 def text_field_embedder(
@@ -133,34 +71,37 @@ def text_field_embedder(
     *,
     vocabulary: Iterable[str] | None = None,
     random_state: int | None = None,
-) -> TextFieldEmbedder:
+) -> IndexedTextFieldEmbedder:
     """Build the embedders that an AllenNLP config describes.
 
     Parameters
     ----------
     config : mapping
-        The ``text_field_embedder`` part, or a whole config that holds it under
-        ``model`` (its encoder and the rest are AllenNLP's, and not built here). Known
-        types: ``embedding`` and ``elmo_token_embedder``.
+        The ``text_field_embedder`` part, or a whole config that has it under ``model``;
+        the encoder and everything else in it are AllenNLP's and not built. Known types
+        are ``embedding``, ``elmo_token_embedder`` and ``character_encoding``.
+        ``embedder_to_indexer_map`` and ``allow_unmatched_keys`` are read.
     token_indexers : mapping, optional
-        The ``token_indexers`` part of the dataset reader; taken from a whole config
-        where there is one. Known types: ``single_id`` and ``elmo_characters``. By
-        default each embedder gets the one that fits it.
+        The ``token_indexers`` part of the dataset reader; taken from a whole config if
+        it is there. Known types are ``single_id``, ``elmo_characters`` and
+        ``characters``. By default each embedder gets the indexer that fits it.
     vocabulary : iterable of str, optional
-        Words that ``embedding`` knows; all those of its ``pretrained_file`` by default.
+        Words that ``embedding`` knows and whose characters ``character_encoding``
+        knows; by default all words of each ``pretrained_file``.
     random_state : int, optional
-        Seed of the vectors that no file has; the words' vectors of a file give mean
-        and spread.
+        Seed of the vectors that no file has. The vectors in the file give their mean
+        and standard deviation.
 
     Returns
     -------
-    TextFieldEmbedder
+    IndexedTextFieldEmbedder
         A torch module with ``indexers``; its width is the sum of the parts' widths.
 
     Raises
     ------
     InvalidParameterError
-        A type or key that is not known here, with the ones that are.
+        If a type or key is unknown, if an indexer does not fit its embedder, or if no
+        embedder uses it.
 
     Examples
     --------
@@ -177,160 +118,142 @@ def text_field_embedder(
     >>> embedder(embedder.index([["Hello", "world"]])).shape  # doctest: +SKIP
     torch.Size([1, 2, 1124])
     """
-    embedder_configs, found_indexers = _find_parts(config)
-    indexer_configs = dict(token_indexers or found_indexers)
-    words = None if vocabulary is None else list(vocabulary)
-    generator = torch.Generator()
-    if random_state is not None:
-        generator.manual_seed(random_state)
-    embedders: dict[str, nn.Module] = {}
-    indexers: dict[str, Indexer] = {}
-    for name, part in embedder_configs.items():
-        kind = part.get("type", "embedding")
-        builder = _BUILDERS.get(kind)
-        if builder is None:
-            raise InvalidParameterError(_unknown_type(name, kind))
-        indexer = _check_indexer(name, kind, indexer_configs.get(name, {}))
-        embedders[name], indexers[name] = builder(part, indexer, words, generator)
-    return TextFieldEmbedder(embedders, indexers)
+    part, found_indexers = _find_part(plain_dict(config))
+    indexer_map = part.pop("embedder_to_indexer_map", None)
+    allow_unmatched = bool(Params(part).pop_bool("allow_unmatched_keys", False))
+    part.pop("allow_unmatched_keys", None)
+    configs = _check_types(part.get("token_embedders", part))
+    arguments = {
+        name: _arguments_of(name, embedder_config, indexer_map)
+        for name, embedder_config in configs.items()
+    }
+    uses: dict[str, dict[str, str]] = {}
+    for name, inputs in arguments.items():
+        for argument, indexer_name in inputs.items():
+            kind = _INDEXER_TYPES[configs[name]["type"]][argument]
+            uses.setdefault(indexer_name, {})[name] = kind
+    indexers = _build_indexers(plain_dict(token_indexers) or found_indexers, uses)
+    if not allow_unmatched:
+        _check_names(set(indexers), set(configs))
+    inputs_of = {
+        name: {argument: indexers[used] for argument, used in inputs.items()}
+        for name, inputs in arguments.items()
+    }
+    builder = EmbedderBuilder(vocabulary, random_state)
+    for name, embedder_config in configs.items():
+        builder.read_words(embedder_config, next(iter(inputs_of[name].values())))
+    for indexer in indexers.values():
+        builder.add_words(indexer)
+    embedders = {name: builder.build(configs[name], inputs_of[name]) for name in configs}
+    return IndexedTextFieldEmbedder(
+        embedders, indexer_map, allow_unmatched, indexers, builder.vocabulary
+    )
 
 
-def _find_parts(config: Config) -> tuple[Config, Config]:
-    """Return the embedders' and the indexers' configs."""
+def _find_part(config: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the embedders' and the indexers' parts of a config."""
     indexers = config.get("dataset_reader", {}).get("token_indexers", {})
-    for key in ("model", "text_field_embedder", "token_embedders"):
+    for key in ("model", "text_field_embedder"):
         config = config.get(key, config)
-    parts = {}
-    for name, part in config.items():
-        if isinstance(part, Mapping) and name not in ("dataset_reader", "model"):
-            parts[name] = part
-        elif name not in ("type", "allow_unmatched_keys"):
+    kind = config.pop("type", "basic")
+    if kind != "basic":
+        message = (
+            f"The text_field_embedder is of the type {kind!r}; only 'basic' is known. "
+            "Pass the 'text_field_embedder' part of the config."
+        )
+        raise InvalidParameterError(message)
+    return config, indexers
+
+
+def _check_types(configs: Config) -> dict[str, dict[str, Any]]:
+    """Return the embedders' configs, each with a known ``type``."""
+    if not configs:
+        message = "The config has no token embedders. Pass its 'text_field_embedder'."
+        raise InvalidParameterError(message)
+    known = " and ".join(_INDEXER_TYPES)
+    checked = {}
+    for name, config in configs.items():
+        if not isinstance(config, Mapping):
             message = (
-                f"The config's {name!r} is {part!r}; expected token embedders, each a "
+                f"The config's {name!r} is {config!r}; expected token embedders, each a "
                 "dict with a 'type'. Pass the 'text_field_embedder' part."
             )
             raise InvalidParameterError(message)
-    if not parts:
-        message = "The config has no token embedders. Pass its 'text_field_embedder'."
-        raise InvalidParameterError(message)
-    return parts, indexers
+        kind = config.get("type", "embedding")
+        if kind in _ENCODERS:
+            message = (
+                f"{name!r} is of the type {kind!r}, an encoder of AllenNLP's own that "
+                f"stays out of this package; only embedders are built here ({known}). "
+                "Feed their output to your own encoder, for example torch.nn.LSTM."
+            )
+            raise InvalidParameterError(message)
+        if kind not in _INDEXER_TYPES:
+            message = f"{name!r} is of the unknown type {kind!r}; there are {known}."
+            raise InvalidParameterError(message)
+        checked[name] = {**config, "type": kind}
+    return checked
 
 
-def _unknown_type(name: str, kind: Any) -> str:
-    known = " and ".join(_BUILDERS)
-    if kind in ("alternating_lstm", "stacked_bidirectional_lstm", "lstm", "gru"):
-        return (
-            f"{name!r} is of the type {kind!r}, an encoder of AllenNLP's own that "
-            f"stays out of this package; only embedders are built here ({known}). Feed "
-            "their output to an encoder of yours, for example torch.nn.LSTM."
-        )
-    return (
-        f"{name!r} is of the type {kind!r}, which is not known here; there are {known}."
-    )
-
-
-def _check_indexer(name: str, kind: str, config: Config) -> Config:
-    """Make sure that an embedder's indexer is the one that it can read."""
-    expected = {"embedding": "single_id", "elmo_token_embedder": "elmo_characters"}
-    found = config.get("type", expected[kind])
-    if found != expected[kind]:
+def _arguments_of(
+    name: str, config: Config, indexer_map: IndexerMap | None
+) -> dict[str, str]:
+    """Return the name of the indexer for each argument of an embedder."""
+    arguments = list(_INDEXER_TYPES[config["type"]])
+    if indexer_map is None:
+        return {arguments[0]: name}
+    chosen = indexer_map.get(name, {})
+    if isinstance(chosen, Sequence) and not isinstance(chosen, str):
+        chosen = {
+            argument: indexer
+            for argument, indexer in zip(arguments, chosen, strict=False)
+            if indexer is not None
+        }
+    if not isinstance(chosen, Mapping) or not set(chosen) <= set(arguments):
         message = (
-            f"The token indexer {name!r} is of the type {found!r}; the embedder "
-            f"{kind!r} needs {expected[kind]!r}."
+            f"embedder_to_indexer_map[{name!r}] is {chosen!r}; the arguments of "
+            f"{config['type']!r} are {', '.join(arguments)}."
         )
         raise InvalidParameterError(message)
-    return config
+    return dict(chosen)
 
 
-def _build_elmo(
-    config: Config,
-    indexer_config: Config,
-    vocabulary: Sequence[str] | None,
-    generator: torch.Generator,
-) -> tuple[nn.Module, Indexer]:
-    words = None
-    if vocabulary is not None:
-        words = [PADDING_TOKEN, UNKNOWN_TOKEN, *vocabulary]
-    allowed = {"namespace", "tokens_to_add", "token_min_padding_length"}
-    arguments = {key: indexer_config[key] for key in allowed & set(indexer_config)}
-    return (
-        ElmoTokenEmbedder.from_config(config, words),
-        ELMoTokenCharactersIndexer(**arguments),
-    )
+def _build_indexers(
+    configs: Config, uses: Mapping[str, Mapping[str, str]]
+) -> dict[str, TokenIndexer]:
+    """Build the indexers of a config, and those that it leaves to the defaults.
 
-
-def _build_embedding(
-    config: Config,
-    indexer_config: Config,
-    vocabulary: Sequence[str] | None,
-    generator: torch.Generator,
-) -> tuple[nn.Module, Indexer]:
-    if unknown := set(config) - _EMBEDDING_KEYS:
-        message = (
-            f"The key {min(unknown)!r} of an 'embedding' is not known here; there are "
-            f"{', '.join(sorted(_EMBEDDING_KEYS))}."
-        )
-        raise InvalidParameterError(message)
-    file: str | None = config.get("pretrained_file")
-    if file is None and vocabulary is None:
-        message = (
-            "An 'embedding' without a pretrained_file needs the words to embed; pass "
-            "them as 'vocabulary'."
-        )
-        raise InvalidParameterError(message)
-    lowercase = bool(indexer_config.get("lowercase_tokens", False))
-    words = None
-    if vocabulary is not None:
-        words = [word.lower() if lowercase else word for word in vocabulary]
-    vectors = None
-    if file is not None:
-        vectors = read_word_vectors(file, only=None if words is None else set(words))
-        words = words or list(vectors.rows)
-    indexer = SingleIdTokenIndexer(words or [], lowercase)
-    width = config.get("embedding_dim", vectors.width if vectors else None)
-    if width is None or (vectors is not None and vectors.width != width):
-        found = vectors.width if vectors else "no"
-        message = (
-            f"The config asks for an embedding_dim of {width}, but the file has "
-            f"{found} numbers a word. Correct the config."
-        )
-        raise InvalidParameterError(message)
-    weights = _initial_weights(indexer, vectors, width, generator)
-    embedder = WordEmbedder(
-        weights, config.get("trainable", True), config.get("projection_dim")
-    )
-    return embedder, indexer
-
-
-def _initial_weights(
-    indexer: SingleIdTokenIndexer,
-    vectors: WordVectors | None,
-    width: int,
-    generator: torch.Generator,
-) -> Tensor:
-    """Return the words' vectors; those that the file lacks are drawn like the others.
-
-    *Shape:* ``(n_words, width)``; row 0, padding, is 0.
+    Parameters
+    ----------
+    configs : mapping
+    uses : mapping of str to mapping of str to str
+        For each indexer, its embedders and the type that each of them needs.
     """
-    drawn: Tensor = torch.randn(len(indexer), width, generator=generator)
-    weights: Tensor
-    if vectors is None or len(vectors.matrix) == 0:
-        weights = drawn / width**0.5
-    else:
-        matrix = torch.from_numpy(vectors.matrix.astype(np.float32))
-        weights = drawn * matrix.std(correction=0) + matrix.mean()
-        known = [(row, vectors.rows.get(word)) for row, word in enumerate(indexer)]
-        pairs = [(row, source) for row, source in known if source is not None]
-        rows, sources = (list(part) for part in zip(*pairs, strict=True))
-        weights[rows] = matrix[sources]
-    weights[0] = 0.0
-    return weights
+    indexers: dict[str, TokenIndexer] = {}
+    for name in {**configs, **uses}:
+        config = configs.get(name, {})
+        needed = uses.get(name, {})
+        kind = config.get("type", next(iter(needed.values()), "single_id"))
+        for embedder, expected in needed.items():
+            if kind != expected:
+                message = (
+                    f"The token indexer {name!r} is of the type {kind!r}; the embedder "
+                    f"{embedder!r} needs {expected!r}."
+                )
+                raise InvalidParameterError(message)
+        indexers[name] = TokenIndexer.from_params(Params({**config, "type": kind}))
+    return indexers
 
 
-_Builder = Callable[
-    [Config, Config, Sequence[str] | None, torch.Generator], tuple[nn.Module, Indexer]
-]
-_BUILDERS: dict[str, _Builder] = {
-    "embedding": _build_embedding,
-    "elmo_token_embedder": _build_elmo,
-}
+def _check_names(indexers: set[str], embedders: set[str]) -> None:
+    """Refuse indexers and embedders without a counterpart, as AllenNLP's forward."""
+    if indexers == embedders:
+        return
+    unused, without = sorted(indexers - embedders), sorted(embedders - indexers)
+    problems = [f"no embedder has the name of the indexers {unused}"] if unused else []
+    if without:
+        problems.append(f"no indexer has the name of the embedders {without}")
+    message = (
+        f"In the config {' and '.join(problems)}. Rename or remove them, or set "
+        "allow_unmatched_keys together with an embedder_to_indexer_map."
+    )
+    raise InvalidParameterError(message)

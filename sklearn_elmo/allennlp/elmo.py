@@ -1,16 +1,18 @@
-"""`Elmo`: layers of a biLM, mixed with learned weights, as a PyTorch module."""
+"""`Elmo`: a PyTorch module that mixes the layers of a biLM with learned weights."""
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
-import torch
 from torch import Tensor, nn
 
 from sklearn_elmo.allennlp.elmo_bilm import ElmoBiLm, StateMode
-from sklearn_elmo.allennlp.file_bilm import SavedWeights
 from sklearn_elmo.allennlp.model_files import FileName
+from sklearn_elmo.allennlp.old_places import OldPlaces
+from sklearn_elmo.allennlp.params import Params, build
+from sklearn_elmo.allennlp.saved_weights import SavedWeights
 from sklearn_elmo.allennlp.scalar_mix import ScalarMix
+from sklearn_elmo.allennlp.sequences import remove_sentence_boundaries
 from sklearn_elmo.errors import (
     InvalidParameterError,
     TextValueError,
@@ -21,46 +23,47 @@ from sklearn_elmo.messages import warn_caller
 __all__ = ["Elmo"]
 
 
-class Elmo(nn.Module):
+class Elmo(OldPlaces):
     """ELMo vectors of sentences, with AllenNLP's arguments, outputs and names.
 
     Parameters
     ----------
     options_file, weight_file : path, URL or None
-        The model's two files; neither for the model in the box. With `weight_file`
+        The two files of the model; neither for the bundled model. If `weight_file` is
         None, `options_file` may be a registered name, a folder or a zip file.
     num_output_representations : int, default=1
-        How many mixes of the layers to give, each with weights of its own.
+        Number of mixes of the layers, each with its own weights.
     requires_grad : bool, default=False
-        Whether the biLM is trained too. The mixes' weights always are, unless
+        Whether the biLM is trained too. The weights of the mixes always are, unless
         `scalar_mix_parameters` sets them.
     do_layer_norm : bool, default=False
         Normalise layers over the whole batch before mixing; see `ScalarMix`.
     dropout : float, default=0.5
-        Of the mixed vectors, in training mode, which a new module is in: call
-        ``.eval()`` or pass 0 for plain vectors.
+        Dropout of the mixed vectors in training mode. A new module is in training
+        mode: call ``.eval()`` or pass 0 to get plain vectors.
     vocab_to_cache : sequence of str, optional
-        Words whose token vectors are computed once; put something at index 0, which
-        is padding. Their indices go into ``forward`` as `word_inputs`.
+        Words whose token vectors are computed once. Index 0 is padding, so put a
+        placeholder first. Pass the indices to ``forward`` as `word_inputs`.
     keep_sentence_boundaries : bool, default=False
         Keep the positions of ``<S>`` and ``</S>``.
     scalar_mix_parameters : sequence of float, optional
-        The mixes' weights *before* the softmax, then frozen, with gamma at 1. For one
-        layer alone: ``[-9e10, 1, -9e10]``.
+        Weights of the layers *before* the softmax, for all mixes. They are frozen, with
+        gamma at 1. ``[-9e10, 1, -9e10]`` selects the middle layer.
     module : torch.nn.Module, optional
-        In the biLM's place, without files: has ``num_layers`` and returns
+        Replaces the biLM; leave the files out. It has ``num_layers`` and returns
         ``{"activations": [...], "mask": ...}`` with boundaries.
     state : {"carry", "zero", "warm"}, default="carry"
-        What a batch's rows start from: where the same rows of the last batch ended
-        (AllenNLP's way), zeros, or one fixed state that depends on the model alone.
+        State that row r of a batch starts from: the final state of row r of the
+        previous batch (AllenNLP's behaviour), zeros, or one fixed state that depends
+        only on the model.
     saved_weights : {"all", "trained"}, default="all"
-        ``"trained"``: while the biLM is frozen, ``state_dict()`` and pickles leave
-        its weights out and hold their digest, which loading compares.
+        ``"trained"``: while the biLM is frozen, ``state_dict()`` and pickles leave its
+        weights out and hold their digest, which is compared on loading.
 
     See Also
     --------
     ElmoTokenEmbedder : One mix and an optional projection.
-    ElmoEmbedder : Plain layers as numpy arrays.
+    ElmoEmbedder : All layers as numpy arrays.
 
     Examples
     --------
@@ -70,6 +73,10 @@ class Elmo(nn.Module):
     >>> [r.shape for r in elmo(ids)["elmo_representations"]]  # doctest: +SKIP
     [torch.Size([2, 3, 1024]), torch.Size([2, 3, 1024])]
     """
+
+    _read_only: ClassVar = {
+        "_scalar_mixes": "Replace scalar_mix_0, scalar_mix_1, ... instead."
+    }
 
     def __init__(
         self,
@@ -105,14 +112,12 @@ class Elmo(nn.Module):
             )
         elif options_file is not None or weight_file is not None:
             message = (
-                "Elmo was given a 'module' and also options_file or weight_file; leave "
-                "the files out, or the module."
+                "Elmo was given a 'module' and also options_file or weight_file. Leave "
+                "out the files, or the module."
             )
             raise InvalidParameterError(message)
         self._elmo_lstm = module
-        self._has_cached_vocab = vocab_to_cache is not None and isinstance(
-            module, ElmoBiLm
-        )
+        self._has_cached_vocab = vocab_to_cache is not None
         self._keep_sentence_boundaries = keep_sentence_boundaries
         self._dropout = nn.Dropout(p=dropout)
         self._n_mixes = num_output_representations
@@ -128,8 +133,21 @@ class Elmo(nn.Module):
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
-        """Build from the arguments of `Elmo` as a dict, as AllenNLP's configs do."""
-        return cls(**{key: value for key, value in config.items() if key != "type"})
+        """Build from a dict of arguments, as in AllenNLP's configs."""
+        return build(cls, Params(config), "Elmo")
+
+    @classmethod
+    def from_params(cls, params: Any) -> Self:
+        """Build from `Params`, which are emptied, or from a dict of arguments."""
+        return build(cls, params, "Elmo")
+
+    @property
+    def _scalar_mixes(self) -> tuple[nn.Module, ...]:
+        """The mixes, in order."""
+        return tuple(
+            self.get_submodule(f"scalar_mix_{number}")
+            for number in range(self._n_mixes)
+        )
 
     def get_output_dim(self) -> int:
         """Return the width D of a token's vector."""
@@ -137,7 +155,7 @@ class Elmo(nn.Module):
         return int(width)
 
     def reset_states(self, mask: Tensor | None = None) -> None:
-        """Forget the state carried from batch to batch, of all rows or where 1."""
+        """Forget the carried state of all rows, or of those where `mask` is 1."""
         self._elmo_lstm.reset_states(mask)  # type: ignore[operator]
 
     def forward(
@@ -148,58 +166,59 @@ class Elmo(nn.Module):
         Parameters
         ----------
         inputs : Tensor
-            Character ids as `batch_to_ids` makes them. *Shape:* ``(B, T, 50)``, or
-            with more axes in front.
+            Character ids as `batch_to_ids` makes them, or with more leading axes; any
+            integer type. *Shape:* ``(B, T, 50)``. Not read where `word_inputs` has
+            the index of a cached word.
         word_inputs : Tensor, optional
-            Indices into `vocab_to_cache`, 0 for padding; a word with an index outside
-            of it is read by its characters. *Shape:* ``(B, T)``.
+            Indices into `vocab_to_cache`, 0 for padding; a word outside of it is read
+            by its characters. *Shape:* ``(B, T)``.
 
         Returns
         -------
         dict
             ``"elmo_representations"``: list of `num_output_representations` tensors
-            ``(B, T, D)``, padding 0, and ``"mask"``: ``(B, T)``, int64. T is 2 more
+            ``(B, T, D)``, padding 0, and ``"mask"``: ``(B, T)``, int64. T grows by 2
             with `keep_sentence_boundaries`.
         """
-        if inputs.ndim < 3:
+        if word_inputs is not None and not self._has_cached_vocab:
+            warn_caller(
+                "word_inputs have no effect on an Elmo without vocab_to_cache.",
+                UnusedParameterWarning,
+            )
+            word_inputs = None
+        leading = inputs.shape[:-2] if word_inputs is None else word_inputs.shape[:-1]
+        if len(leading) == 0:
             message = (
                 f"The character ids have the shape {tuple(inputs.shape)}; Elmo needs "
-                "(sentences, tokens, characters), as batch_to_ids makes them."
+                "(sentences, tokens, characters). Make them with batch_to_ids."
             )
             raise TextValueError(message)
-        leading = inputs.shape[:-2]
-        n_rows = math.prod(leading)
-        flat_words = None
-        if word_inputs is not None:
-            if self._has_cached_vocab:
-                flat_words = word_inputs.reshape(n_rows, word_inputs.shape[-1])
-            else:
-                warn_caller(
-                    "word_inputs have no effect on an Elmo without vocab_to_cache.",
-                    UnusedParameterWarning,
-                )
-        output = self._elmo_lstm(inputs.reshape(n_rows, *inputs.shape[-2:]), flat_words)
+        flat_inputs, flat_words = _flatten(inputs, word_inputs, math.prod(leading))
+        output = self._elmo_lstm(flat_inputs, flat_words)
         layers, mask = output["activations"], output["mask"]
+        shorter_mask = mask
         representations = []
-        for number in range(self._n_mixes):
-            mixed = self.get_submodule(f"scalar_mix_{number}")(layers, mask)
+        for mix in self._scalar_mixes:
+            mixed = mix(layers, mask)
             if not self._keep_sentence_boundaries:
-                mixed = _without_boundaries(mixed, mask)
+                mixed, shorter_mask = remove_sentence_boundaries(mixed, mask)
             representations.append(self._dropout(mixed))
-        if not self._keep_sentence_boundaries:
-            mask = mask[:, 2:]
         return {
             "elmo_representations": [
                 mixed.reshape(*leading, *mixed.shape[-2:]) for mixed in representations
             ],
-            "mask": mask.reshape(*leading, mask.shape[-1]),
+            "mask": shorter_mask.reshape(*leading, shorter_mask.shape[-1]),
         }
 
 
-def _without_boundaries(tensor: Tensor, mask: Tensor) -> Tensor:
-    """Take ``<S>`` and ``</S>`` out of every row, padding with zeros.
-
-    *Shape:* ``(B, T + 2, D)`` -> ``(B, T, D)``.
-    """
-    is_token = (mask[:, 2:] != 0).unsqueeze(-1)
-    return torch.where(is_token, tensor[:, 1:-1], torch.zeros_like(tensor[:, 1:-1]))
+def _flatten(
+    inputs: Tensor, word_inputs: Tensor | None, n_rows: int
+) -> tuple[Tensor, Tensor | None]:
+    """Merge all axes before the tokens into one."""
+    if word_inputs is None:
+        return inputs.reshape(n_rows, *inputs.shape[-2:]), None
+    if inputs.ndim == word_inputs.ndim + 1:
+        inputs = inputs.reshape(n_rows, *inputs.shape[-2:])
+    else:  # word indices again: old code without characters
+        inputs = inputs.reshape(n_rows, inputs.shape[-1])
+    return inputs, word_inputs.reshape(n_rows, word_inputs.shape[-1])

@@ -1,17 +1,22 @@
-"""The biLM as AllenNLP's `Elmo` holds it: with a state that lives between calls."""
+"""The biLM inside `Elmo`: all layers of a batch, with a state that lives on."""
 
-import copy
 from collections.abc import Sequence
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from sklearn_elmo.allennlp.file_bilm import FileBiLm, SavedWeights, check_choice
-from sklearn_elmo.allennlp.indexers import batch_to_ids
-from sklearn_elmo.allennlp.model_files import FileName
+from sklearn_elmo.allennlp.character_encoder import ElmoCharacterEncoder
+from sklearn_elmo.allennlp.character_ids import batch_to_ids
+from sklearn_elmo.allennlp.elmo_lstm import ElmoLstm
+from sklearn_elmo.allennlp.embedding import Embedding
+from sklearn_elmo.allennlp.model_files import FileName, parameters_of, read_files
+from sklearn_elmo.allennlp.saved_weights import FileBiLm, SavedWeights, check_choice
+from sklearn_elmo.allennlp.sequences import add_sentence_boundary_token_ids
 from sklearn_elmo.bilm.characters import BEGIN_SENTENCE, END_SENTENCE
+from sklearn_elmo.bilm.layout import WeightLayout
 from sklearn_elmo.bilm.lstm import LstmState
+from sklearn_elmo.bilm.model import BiLm
 from sklearn_elmo.errors import SklearnElmoWarning, TextValueError
 from sklearn_elmo.inference.encoder import Encoder
 from sklearn_elmo.messages import warn_caller
@@ -20,26 +25,30 @@ __all__ = ["ElmoBiLm", "StateMode"]
 
 StateMode = Literal["carry", "zero", "warm"]
 
-TOKENS_PER_CONVOLUTION = 512
-
 
 class ElmoBiLm(FileBiLm):
-    """A biLM that answers as AllenNLP's ``_ElmoBiLm`` does.
+    """A biLM with the attributes and outputs of AllenNLP's ``_ElmoBiLm``.
 
     Parameters
     ----------
     options_file, weight_file : path, URL or None
-        As for `Elmo`.
+        As in `Elmo`.
     requires_grad : bool, default=False
-        Whether the weights take part in training.
+        Whether the weights can be trained.
     vocab_to_cache : sequence of str, optional
         Words whose token vectors are computed once; index 0 is padding.
     state : {"carry", "zero", "warm"}, default="carry"
-        State that row r of a batch starts from: that which row r of the last batch
-        ended with, zeros, or one fixed state that depends on the model alone.
+        State that row r of a batch starts from: the final state of row r of the
+        previous batch, zeros, or one fixed state that depends only on the model.
     saved_weights : {"all", "trained"}, default="all"
-        As for `FileBiLm`.
+        As in `Elmo`.
     """
+
+    _read_only: ClassVar = {"num_layers": "Build another biLM from other files."}
+    _absent: ClassVar = {"_states": "The state is in _elmo_lstm._states."}
+
+    _bos_embedding: Tensor | None
+    _eos_embedding: Tensor | None
 
     def __init__(
         self,
@@ -52,21 +61,34 @@ class ElmoBiLm(FileBiLm):
         saved_weights: SavedWeights = "all",
     ) -> None:
         check_choice("state", state, ("carry", "zero", "warm"))
-        super().__init__(options_file, weight_file, saved_weights)
+        check_choice("saved_weights", saved_weights, ("all", "trained"))
+        files = read_files(options_file, weight_file)
+        super().__init__(files, (options_file, weight_file), saved_weights)
         self.state_mode: StateMode = state
-        # Plain attributes, not buffers: as in AllenNLP the carried state is neither
-        # saved nor moved, and a DataParallel replica's stays with the replica.
-        self._states: LstmState | None = None
+        self._requires_grad = requires_grad
         self._warm_state: LstmState | None = None
-        self._word_embedding: nn.Embedding | None = None
-        if vocab_to_cache is not None:
-            self._cache_words(vocab_to_cache)
+        # The order of modules is AllenNLP's: optimizer states depend on it.
+        self._token_embedder = ElmoCharacterEncoder(
+            options_file, weight_file, requires_grad, files=files
+        )
+        self._word_embedding: Embedding | None = None
+        self.register_buffer("_bos_embedding", None, persistent=False)
+        self.register_buffer("_eos_embedding", None, persistent=False)
+        if vocab_to_cache is not None and len(vocab_to_cache) > 0:
             if requires_grad:
                 warn_caller(
                     "With requires_grad=True the vectors of vocab_to_cache are trained "
-                    "apart from the character weights that they came from.",
+                    "independently of the character weights that they came from.",
                     SklearnElmoWarning,
                 )
+            self.create_cached_cnn_embeddings(vocab_to_cache)
+        layout = WeightLayout.of(files.options, files.arrays)
+        self._elmo_lstm = ElmoLstm.of_options(
+            files.options, has_projection=layout.has_output_projection
+        )
+        self._elmo_lstm.load_state_dict(parameters_of(files, "_elmo_lstm."))
+        self._elmo_lstm.requires_grad_(requires_grad)
+        self._elmo_lstm.stateful = state == "carry"
         arguments = {
             "options_file": options_file,
             "weight_file": weight_file,
@@ -75,11 +97,11 @@ class ElmoBiLm(FileBiLm):
             "state": state,
             "saved_weights": saved_weights,
         }
-        self._finish(requires_grad, arguments)
+        self._remember_weights(arguments)
 
     @property
     def num_layers(self) -> int:
-        """L + 1, layer 0 included."""
+        """Number of layers, L + 1: layer 0 counts."""
         return self.options.n_layers + 1
 
     def get_output_dim(self) -> int:
@@ -87,35 +109,36 @@ class ElmoBiLm(FileBiLm):
         return self.options.output_dim
 
     def reset_states(self, mask: Tensor | None = None) -> None:
-        """Forget the carried state.
+        """Forget the carried state; see `EncoderBase.reset_states`."""
+        self._elmo_lstm.reset_states(mask)
+
+    def create_cached_cnn_embeddings(self, tokens: Sequence[str]) -> None:
+        """Compute the token vectors of words once, and those of ``<S>`` and ``</S>``.
+
+        Sets ``_word_embedding``, ``_bos_embedding`` and ``_eos_embedding``, which
+        `forward` uses for `word_inputs`.
 
         Parameters
         ----------
-        mask : Tensor, optional
-            1 for rows to forget, 0 for rows to keep; all rows by default.
-            *Shape:* ``(rows,)``, rows being those of the largest batch so far.
-
-        Raises
-        ------
-        ValueError
-            The mask has another length.
+        tokens : sequence of str
+            The word at index 0 stands for padding; its vector is 0.
         """
-        if mask is None:
-            self._states = None
-            return
-        n_rows = 0 if self._states is None else self._states[0].shape[1]
-        if mask.ndim != 1 or len(mask) != n_rows:
-            message = (
-                f"The mask has the shape {tuple(mask.shape)}, but the carried state "
-                f"has {n_rows} rows; give one value a row, or no mask."
-            )
-            raise TextValueError(message)
-        if self._states is not None:
-            gone = (mask != 0)[None, :, None].to(self._states[0].device)
-            h, c = (part.masked_fill(gone, 0.0) for part in self._states)
-            self._states = (h, c)
+        ids = batch_to_ids(
+            [[BEGIN_SENTENCE, END_SENTENCE, *tokens]],
+            max_characters=self.options.max_characters,
+        ).to(self._token_embedder._char_embedding_weights.device)
+        with torch.no_grad():
+            vectors = self._token_embedder(ids)["token_embedding"][0, 1:-1]
+        self._bos_embedding, self._eos_embedding = vectors[0], vectors[1]
+        self._word_embedding = Embedding(
+            len(tokens),
+            vectors.shape[1],
+            weight=vectors[2:].clone(),
+            padding_index=0,
+            trainable=self._requires_grad,
+        )
 
-    def forward(  # type: ignore[override]  # AllenNLP's signature, not BiLm's
+    def forward(
         self,
         inputs: Tensor,
         word_inputs: Tensor | None = None,
@@ -127,13 +150,13 @@ class ElmoBiLm(FileBiLm):
         Parameters
         ----------
         inputs : Tensor
-            Character ids. *Shape:* ``(B, T, max_characters)``, int64.
+            Character ids. *Shape:* ``(B, T, max_characters)``. Not read where
+            `word_inputs` has the index of a cached word.
         word_inputs : Tensor, optional
-            Indices into `vocab_to_cache`; words outside it are read by their
-            characters. *Shape:* ``(B, T)``, int64.
+            Indices into `vocab_to_cache`, 0 for padding; words outside of it are read
+            by their characters. *Shape:* ``(B, T)``.
         state_rows : Tensor, optional
-            Which row of the carried state belongs to each row of the batch; 0, 1, ...
-            by default. *Shape:* ``(B,)``, int64.
+            As in `ElmoLstm.forward`.
 
         Returns
         -------
@@ -141,139 +164,92 @@ class ElmoBiLm(FileBiLm):
             ``"activations"``: L + 1 tensors ``(B, T + 2, D)``, ``"mask"``:
             ``(B, T + 2)``, int64.
         """
-        self._check_inputs(inputs)
-        if word_inputs is not None and self._word_embedding is not None:
-            # Index 0 is padding, another one a word, whatever the characters say.
-            is_word = (word_inputs != 0).unsqueeze(-1)
-            inputs = torch.where(is_word, inputs.clamp(min=1), 0)
-        ids, mask = self.add_boundaries(inputs)
-        if word_inputs is not None and self._word_embedding is not None:
-            vectors = self._vectors_with_cache(ids, mask, word_inputs)
+        if self._word_embedding is None or word_inputs is None:
+            encoded = self._token_embedder(inputs)
+            vectors, mask = encoded["token_embedding"], encoded["mask"]
         else:
-            flat = self._vectors(ids.flatten(0, 1))
-            vectors = flat.reshape(*mask.shape, flat.shape[1])
-        if state_rows is None:
-            state_rows = torch.arange(len(inputs), device=vectors.device)
-        start = self._start_state(state_rows, vectors)
-        output = self.contextualize(vectors, mask, start)
-        self._keep_state(output.state, state_rows)
-        return {"activations": output.layers, "mask": mask.long()}
+            vectors, mask = self._cached_vectors(inputs, word_inputs.long())
+        layers = self._elmo_lstm(vectors, mask, **self._start(state_rows))
+        doubled = torch.cat([vectors, vectors], dim=-1)
+        token_layer = doubled * mask.unsqueeze(-1).to(doubled.dtype)
+        return {"activations": [token_layer, *layers.unbind(0)], "mask": mask}
 
-    def _check_inputs(self, inputs: Tensor) -> None:
-        expected = self.options.max_characters
-        if inputs.ndim != 3 or inputs.shape[-1] != expected:
-            message = (
-                f"The character ids have the shape {tuple(inputs.shape)}; this model "
-                f"needs (..., tokens, {expected}), as batch_to_ids makes them with "
-                f"max_characters={expected}."
-            )
-            raise TextValueError(message)
+    def _cached_vectors(
+        self, inputs: Tensor, word_inputs: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return token vectors, from the cache where it has the words, and the mask.
 
-    def _vectors(self, ids: Tensor) -> Tensor:
-        """Return token vectors. *Shape:* ``(N, max_characters)`` -> ``(N, P)``.
-
-        Without gradients each different token is computed once, a few at a time: a
-        batch's convolutions would else need some 400 kB a token.
-        """
-        if len(ids) == 0 or (torch.is_grad_enabled() and not self.is_frozen):
-            vectors: Tensor = self._token_embedder(ids)
-            return vectors
-        unique, inverse = torch.unique(ids, dim=0, return_inverse=True)
-        chunks = [
-            self._token_embedder(chunk)
-            for chunk in unique.split(TOKENS_PER_CONVOLUTION)
-        ]
-        return torch.cat(chunks)[inverse]
-
-    def _vectors_with_cache(
-        self, ids: Tensor, mask: Tensor, word_inputs: Tensor
-    ) -> Tensor:
-        """Return token vectors, from the cache where it has them.
-
-        *Shape:* ``(B, T + 2, max_characters)`` -> ``(B, T + 2, P)``.
+        *Shape:* ``(B, T + 2, P)`` and ``(B, T + 2)``.
         """
         assert self._word_embedding is not None
-        words = nn.functional.pad(word_inputs, (1, 1))  # (B, T + 2)
-        is_cached = (words > 0) & (words < self._word_embedding.num_embeddings)
-        from_characters = mask & ~is_cached
-        lengths = mask.sum(dim=1)
-        rows = torch.arange(len(ids), device=ids.device)
-        from_characters[:, 0] = False
-        from_characters[rows, lengths - 1] = False
-        vectors = self._boundary_vectors.new_zeros(*words.shape, self._width)
-        vectors[:, 0] = self._boundary_vectors[0]
-        vectors[rows, lengths - 1] = self._boundary_vectors[1]
-        vectors[is_cached] = self._word_embedding(words[is_cached])
-        if from_characters.any():
-            vectors[from_characters] = self._vectors(ids[from_characters])
-        return vectors
-
-    def _cache_words(self, words: Sequence[str]) -> None:
-        """Compute the token vectors of words, and of ``<S>`` and ``</S>``."""
-        tokens = [[BEGIN_SENTENCE, END_SENTENCE, *words]]
-        ids = batch_to_ids(tokens, max_characters=self.options.max_characters)[0]
-        with torch.no_grad():
-            vectors = self._vectors(ids)
-        # Named as AllenNLP names them.
-        self._word_embedding = nn.Embedding(len(words), vectors.shape[1], padding_idx=0)
-        self._word_embedding.weight = nn.Parameter(vectors[2:].clone())
-        self.register_buffer("_boundary_vectors", vectors[:2], persistent=False)
-        self._width = vectors.shape[1]
-
-    _boundary_vectors: Tensor
-
-    def _mode(self) -> StateMode:
-        """Return `state_mode`, unless it is turned off in the way of old code.
-
-        AllenNLP had no argument for it; ``elmo._elmo_lstm._elmo_lstm.stateful = False``
-        was the way.
-        """
-        is_stateful = getattr(self._elmo_lstm, "stateful", True)
-        return self.state_mode if is_stateful else "zero"
-
-    def _start_state(self, rows: Tensor, like: Tensor) -> LstmState | None:
-        if self._mode() == "zero":
-            return None
-        if self._mode() == "warm":
-            h, c = (part.to(like) for part in self._fixed_warm_state())
-            return h[:, None].repeat(1, len(rows), 1), c[:, None].repeat(
-                1, len(rows), 1
+        assert self._bos_embedding is not None
+        assert self._eos_embedding is not None
+        is_cached = (word_inputs > 0) & (
+            word_inputs < self._word_embedding.num_embeddings
+        )
+        is_token = is_cached
+        vectors = self._word_embedding(word_inputs * is_cached)  # (B, T, P)
+        is_other = (word_inputs != 0) & ~is_cached
+        if is_other.any():
+            if inputs.shape[:-1] != word_inputs.shape:
+                message = (
+                    f"word_inputs has {int(is_other.sum())} indices outside of the "
+                    f"{self._word_embedding.num_embeddings} cached words, and inputs "
+                    f"of the shape {tuple(inputs.shape)} hold no characters of them. "
+                    "Pass character ids as well, or cache all words."
+                )
+                raise TextValueError(message)
+            is_other = is_other & (inputs > 0).any(dim=-1)
+            # One sentence per word: between boundaries, its vector is at position 1.
+            encoded = self._token_embedder(inputs[is_other].unsqueeze(1))
+            vectors = vectors.masked_scatter(
+                is_other.unsqueeze(-1), encoded["token_embedding"][:, 1].to(vectors)
             )
-        if self._states is None:
-            return None
-        h, c = (_with_rows(part.to(like), rows)[:, rows] for part in self._states)
-        return h, c
+            is_token = is_cached | is_other
+        return add_sentence_boundary_token_ids(
+            vectors, is_token, self._bos_embedding, self._eos_embedding
+        )
+
+    def _start(self, state_rows: Tensor | None) -> dict[str, Any]:
+        """Return the keyword arguments that choose the state to start from."""
+        if not isinstance(self._elmo_lstm, ElmoLstm):
+            return {}  # replaced by the caller
+        arguments: dict[str, Any] = {}
+        if state_rows is not None:
+            arguments["state_rows"] = state_rows
+        if self.state_mode == "warm" and not self._elmo_lstm.stateful:
+            arguments["initial_state"] = self._fixed_warm_state()
+        return arguments
 
     def _fixed_warm_state(self) -> LstmState:
-        """Return the model's warm state; computed anew while it is being trained."""
+        """Return the model's warm state; computed again while it is being trained."""
         is_replica = getattr(self, "_is_replica", False)
         if self._warm_state is None or not (is_replica or self.is_frozen):
-            weight = next(self.parameters())
-            # The encoder reads in float32.
-            is_float32 = weight.dtype == torch.float32
-            model = self if is_float32 else copy.deepcopy(self).float()
-            h, c = Encoder(model).warm_state()
-            # A clone made here is no inference tensor, so that training may use it.
+            h, c = Encoder(self._copy_as_bilm()).warm_state()
+            # A clone made here is not an inference tensor, so that training may use it.
             with torch.inference_mode(False):
                 self._warm_state = h.clone(), c.clone()
         return self._warm_state
 
-    def _keep_state(self, state: LstmState, rows: Tensor) -> None:
-        if self._mode() != "carry":
-            return
-        kept = []
-        for number, part in enumerate(state):
-            new = part.detach()
-            old = new[:, :0] if self._states is None else self._states[number].to(new)
-            # A copy made here is no inference tensor, so that training may use it.
-            with torch.inference_mode(False):
-                whole = _with_rows(old, rows).clone()
-                whole[:, rows] = new
-            kept.append(whole)
-        self._states = kept[0], kept[1]
+    def _copy_as_bilm(self) -> BiLm:
+        """Return the model in float32, in the form that the encoder reads."""
+        weights = {
+            name: parameter.detach().float()
+            for name, parameter in self.named_parameters()
+            if not name.startswith("_word_embedding.")
+        }
+        layout = WeightLayout.of_parameters(self.options, weights)
+        with torch.device("meta"):
+            model = BiLm(
+                self.options,
+                has_output_projection=layout.has_output_projection,
+                has_token_projection=layout.has_token_projection,
+            )
+        model.load_state_dict(weights, assign=True)
+        return model
 
     def _replicate_for_data_parallel(self) -> Any:
-        """Give DataParallel's replicas the warm state: they cannot compute it."""
+        """Give replicas the warm state: they cannot compute it."""
         if self.state_mode == "warm":
             self._fixed_warm_state()
         return super()._replicate_for_data_parallel()  # type: ignore[no-untyped-call]
@@ -284,21 +260,14 @@ class ElmoBiLm(FileBiLm):
         self._warm_state = None
         super()._load_from_state_dict(state_dict, prefix, *args)
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Leave the carried state out of pickles."""
-        return {**self.__dict__, "_states": None}
+    def _light_state(self) -> dict[str, Any]:
+        lstm = self._elmo_lstm
+        carried = {"_states": lstm._states, "stateful": lstm.stateful}
+        return {**super()._light_state(), **carried}
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        """Copy the weights and the carried state."""
-        new = type(self).__new__(type(self))
-        memo[id(self)] = new
-        new.__dict__ = copy.deepcopy(self.__dict__, memo)
-        return new
+    def _set_light_state(self, state: dict[str, Any]) -> None:
+        super()._set_light_state(state)
+        self._elmo_lstm._states = state["_states"]
+        self._elmo_lstm.stateful = state["stateful"]
 
 
-def _with_rows(part: Tensor, rows: Tensor) -> Tensor:
-    """Add rows of zeros until `rows` are there. ``(L, n, ...)`` -> ``(L, m, ...)``."""
-    if len(rows) == 0:
-        return part
-    missing = int(rows.max()) + 1 - part.shape[1]
-    return nn.functional.pad(part, (0, 0, 0, max(missing, 0)))

@@ -1,4 +1,4 @@
-"""`ElmoEmbedder`: tokenised sentences to numpy arrays, all layers."""
+"""`ElmoEmbedder`: tokenised sentences to numpy arrays of all layers."""
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,11 +11,15 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from sklearn_elmo.allennlp.character_ids import batch_to_ids
 from sklearn_elmo.allennlp.elmo_bilm import ElmoBiLm, StateMode
+from sklearn_elmo.allennlp.elmo_lstm import ElmoLstm
 from sklearn_elmo.allennlp.hdf5_output import FileDtype, OutputFormat, write_vectors
-from sklearn_elmo.allennlp.indexers import ELMoTokenCharactersIndexer, batch_to_ids
-from sklearn_elmo.allennlp.model_files import FileName
-from sklearn_elmo.errors import InvalidParameterError
+from sklearn_elmo.allennlp.indexers import ELMoTokenCharactersIndexer
+from sklearn_elmo.allennlp.model_files import FileName, default_pair
+from sklearn_elmo.allennlp.sequences import remove_sentence_boundaries
+from sklearn_elmo.errors import InvalidParameterError, SklearnElmoWarning
+from sklearn_elmo.messages import warn_caller
 
 __all__ = ["DEFAULT_BATCH_SIZE", "ElmoEmbedder"]
 
@@ -25,26 +29,30 @@ TOKENS_AT_ONCE = 4096
 
 
 class ElmoEmbedder:
-    """All layers' vectors of sentences, as AllenNLP's class of this name gives them.
+    """Vectors of all layers of sentences, as AllenNLP's class of this name.
 
     Parameters
     ----------
     options_file, weight_file : path, URL or None
-        The model's two files; neither for the model in the box. With `weight_file`
-        None, `options_file` may be a registered name, a folder or a zip file.
+        The two files of the model. Neither is the bundled model, with one warning per
+        process, because AllenNLP's default was another one. One alone goes with the
+        other file of the original model, as in AllenNLP; but `options_file` may also be
+        a registered name, a folder or a zip file.
     cuda_device : int, default=-1
-        Number of the GPU; -1 is the CPU.
+        Number of the GPU; -1 is the CPU. Setting the attribute moves the model.
     state : {"carry", "zero", "warm"}, default="carry"
-        What each row of a batch starts from: where the same row of the last batch
-        ended (AllenNLP's way: the same sentence gives other vectors the second
-        time), zeros, or one fixed state that depends on the model alone.
+        State that row r of a batch starts from: the final state of row r of the
+        previous batch (AllenNLP's behaviour: the same sentence gets other vectors the
+        second time), zeros, or one fixed state that depends only on the model.
+    model : path or str, optional
+        Registered name, folder or zip file of the model; leave the two files out.
 
     Examples
     --------
-    >>> elmo = ElmoEmbedder()  # doctest: +SKIP
+    >>> elmo = ElmoEmbedder(model="default")  # doctest: +SKIP
     >>> vectors = elmo.embed_sentence(["I", "ate", "an", "apple"])  # doctest: +SKIP
     >>> vectors.shape  # layers, tokens, width  # doctest: +SKIP
-    (3, 4, 1024)
+    (3, 4, 512)
     """
 
     def __init__(
@@ -54,22 +62,45 @@ class ElmoEmbedder:
         cuda_device: int = -1,
         *,
         state: StateMode = "carry",
+        model: FileName | None = None,
     ) -> None:
+        if model is not None:
+            if options_file is not None or weight_file is not None:
+                message = (
+                    "ElmoEmbedder was given a 'model' and also options_file or "
+                    "weight_file. Leave out the files, or the model."
+                )
+                raise InvalidParameterError(message)
+            options_file = model
+        elif options_file is None and weight_file is None:
+            _warn_of_default_model()
+        else:
+            options_file, weight_file = default_pair(options_file, weight_file)
         self.indexer = ELMoTokenCharactersIndexer()
         self.elmo_bilm = ElmoBiLm(options_file, weight_file, state=state).eval()
         self.cuda_device = cuda_device
-        if cuda_device >= 0:
-            if cuda_device >= torch.cuda.device_count():
-                message = (
-                    f"The 'cuda_device' parameter of ElmoEmbedder is {cuda_device}, "
-                    f"but PyTorch sees {torch.cuda.device_count()} GPUs. Pass -1 for "
-                    "the CPU."
-                )
-                raise InvalidParameterError(message)
-            self.elmo_bilm = self.elmo_bilm.cuda(device=cuda_device)
+
+    @property
+    def cuda_device(self) -> int:
+        """Number of the GPU that the model is on; -1 is the CPU."""
+        device = self._device()
+        return device.index or 0 if device.type == "cuda" else -1
+
+    @cuda_device.setter
+    def cuda_device(self, number: int) -> None:
+        if number >= torch.cuda.device_count():
+            message = (
+                f"The 'cuda_device' parameter of ElmoEmbedder is {number}, but PyTorch "
+                f"sees {torch.cuda.device_count()} GPUs. Pass -1 for the CPU."
+            )
+            raise InvalidParameterError(message)
+        self.elmo_bilm.to("cpu" if number < 0 else f"cuda:{number}")
+
+    def _device(self) -> torch.device:
+        return next(self.elmo_bilm.parameters()).device
 
     def reset_states(self, mask: Tensor | None = None) -> None:
-        """Forget the state carried between calls, of all rows or where `mask` is 1."""
+        """Forget the carried state of all rows, or of those where `mask` is 1."""
         self.elmo_bilm.reset_states(mask)
 
     def batch_to_ids(self, batch: Sequence[Sequence[str]]) -> Tensor:
@@ -84,33 +115,31 @@ class ElmoEmbedder:
         Parameters
         ----------
         batch : sequence of token lists
+            Tokens are strings, or objects whose ``text`` is one.
 
         Returns
         -------
         activations : Tensor
-            Without ``<S>`` and ``</S>``, padding 0. *Shape:* ``(B, L + 1, T, D)``.
+            Without ``<S>`` and ``</S>``; padding is 0. *Shape:* ``(B, L + 1, T, D)``.
         mask : Tensor
             *Shape:* ``(B, T)``, int64.
         """
-        layers = self._run(batch)
-        lengths = torch.tensor([len(sentence) for sentence in batch])
-        mask = (torch.arange(layers.shape[2]) < lengths[:, None]).to(layers.device)
-        return layers * mask[:, None, :, None], mask.long()
+        return self._run(batch)
 
     def _run(
         self, batch: Sequence[Sequence[str]], state_rows: Tensor | None = None
-    ) -> Tensor:
-        """Return all layers without ``<S>``; ``</S>`` may stand in the padding.
-
-        *Shape:* ``(B, L + 1, T, D)``.
-        """
-        device = self.elmo_bilm._token_embedder._char_embedding_weights.device
-        if state_rows is not None:
-            state_rows = state_rows.to(device)
+    ) -> tuple[Tensor, Tensor]:
         with torch.no_grad():
+            device = self._device()
             ids = self.batch_to_ids(batch).to(device)
+            if state_rows is not None:
+                state_rows = state_rows.to(device)
             output = self.elmo_bilm(ids, state_rows=state_rows)
-        return torch.stack(output["activations"], dim=1)[:, :, 1:-1]
+            pairs = [
+                remove_sentence_boundaries(layer, output["mask"])
+                for layer in output["activations"]
+            ]
+        return torch.stack([layer for layer, _ in pairs], dim=1), pairs[0][1]
 
     def embed_sentence(self, sentence: Sequence[str]) -> FloatArray:
         """Embed one sentence.
@@ -118,7 +147,7 @@ class ElmoEmbedder:
         Parameters
         ----------
         sentence : sequence of str
-            Tokens; none of them is fine.
+            Tokens; may be empty.
 
         Returns
         -------
@@ -127,15 +156,15 @@ class ElmoEmbedder:
         return self.embed_batch([sentence])[0]
 
     def embed_batch(self, batch: Sequence[Sequence[str]]) -> list[FloatArray]:
-        """Embed sentences that each carry on a row of the state.
+        """Embed sentences, each starting from its own row of the state.
 
-        Sentences of like length run through the model together, some at a time, so
-        that the memory is bounded by the result; the numbers do not depend on that.
+        Sentences of similar length run through the model in small groups, so that
+        memory is bounded by the result; the numbers do not depend on the groups.
 
         Parameters
         ----------
         batch : sequence of token lists
-            A batch without a single token leaves the carried state alone.
+            A batch without any token does not change the carried state.
 
         Returns
         -------
@@ -146,12 +175,18 @@ class ElmoEmbedder:
             shape = (bilm.num_layers, 0, bilm.get_output_dim())
             return [np.zeros(shape, dtype=np.float32) for _ in batch]
         vectors: list[FloatArray | None] = [None] * len(batch)
-        for rows in _groups_of_like_length([len(sentence) for sentence in batch]):
-            layers = self._run([batch[row] for row in rows], torch.tensor(rows))
+        for rows in self._groups(batch):
+            layers, _ = self._run([batch[row] for row in rows], torch.tensor(rows))
             for row, padded in zip(rows, layers.cpu().numpy(), strict=True):
                 # A copy: a view would keep the padded group in memory.
                 vectors[row] = padded[:, : len(batch[row])].copy()
         return [row_vectors for row_vectors in vectors if row_vectors is not None]
+
+    def _groups(self, batch: Sequence[Sequence[str]]) -> Iterable[list[int]]:
+        if not isinstance(self.elmo_bilm._elmo_lstm, ElmoLstm):
+            # A module of the caller's does not know which rows it is given.
+            return [list(range(len(batch)))]
+        return _groups_of_similar_length([len(sentence) for sentence in batch])
 
     def embed_sentences(
         self,
@@ -193,36 +228,37 @@ class ElmoEmbedder:
         dtype: FileDtype = "float32",
         progress: bool = False,
     ) -> None:
-        """Embed a file of one sentence a line into an HDF5 file.
+        """Embed a file with one sentence per line into an HDF5 file.
 
-        Data set ``"k"`` holds the vectors of line k, ``"sentence_to_index"`` a JSON
-        object from each line to its number, as text (the last one for repeats).
+        Data set ``"k"`` holds the vectors of line k. ``"sentence_to_index"`` holds a
+        JSON object from each line to its number as a string; for repeated lines the
+        last number.
 
         Parameters
         ----------
         input_file : text file
-            Tokens parted by white space; closed afterwards.
+            Tokens separated by white space; closed afterwards.
         output_file_path : path
-            Overwritten once all is done.
+            Overwritten once everything is computed.
         output_format : {"all", "top", "average"}, default="all"
-            ``(L + 1, n, D)``, the last layer ``(n, D)`` or the layers' mean ``(n, D)``.
+            All layers ``(L + 1, n, D)``, the last one or their mean ``(n, D)``.
         batch_size : int, default=64
         forget_sentences : bool, default=False
             Leave ``"sentence_to_index"`` out.
         use_sentence_keys : bool, default=False
             Name data sets by their lines; also leaves ``"sentence_to_index"`` out.
         include_sentence_indices : bool, default=False
-            Repeat ``"sentence_to_index"`` as ``"sentence_indices"``.
+            Write ``"sentence_to_index"`` as ``"sentence_indices"``, too.
         dtype : {"float32", "float16"}, default="float32"
         progress : bool, default=False
-            Show a bar on stderr.
+            Show a progress bar on stderr.
 
         Raises
         ------
         TextValueError
-            Blank lines, or lines that cannot be names; nothing is written.
+            If a line is blank, or cannot be a name; nothing is written.
         OutputFileError
-            The file cannot be written.
+            If the file cannot be written.
         """
         with (
             input_file,
@@ -241,8 +277,8 @@ class ElmoEmbedder:
             )
 
 
-def _groups_of_like_length(lengths: Sequence[int]) -> Iterator[list[int]]:
-    """Part the rows of a batch so that each group is small with its padding."""
+def _groups_of_similar_length(lengths: Sequence[int]) -> Iterator[list[int]]:
+    """Split the rows of a batch into groups that are small with their padding."""
     group: list[int] = []
     longest = 0
     for row in sorted(range(len(lengths)), key=lengths.__getitem__):
@@ -253,3 +289,21 @@ def _groups_of_like_length(lengths: Sequence[int]) -> Iterator[list[int]]:
         group.append(row)
     if group:
         yield group
+
+
+def _warn_of_default_model() -> None:
+    """Say once per process that the default model is not AllenNLP's."""
+    global _has_warned
+    if _has_warned:
+        return
+    _has_warned = True
+    warn_caller(
+        "ElmoEmbedder() uses the bundled model 'default' with vectors of width 512. "
+        "AllenNLP's default was the original model of width 1024: fetch it once with "
+        "'sklearn-elmo models fetch original' and pass model='original'. Pass "
+        "model='default' to avoid this warning.",
+        SklearnElmoWarning,
+    )
+
+
+_has_warned = False

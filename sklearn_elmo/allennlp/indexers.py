@@ -1,124 +1,138 @@
-"""Tokens to tensors: the biLM's character ids, and ids of whole words."""
+"""Token indexers: tokens to the ids that an embedder takes."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from sklearn_elmo.bilm.characters import DEFAULT_MAX_CHARACTERS, token_to_character_ids
-from sklearn_elmo.errors import SklearnElmoWarning, TextTypeError
-from sklearn_elmo.messages import quote, warn_caller
+from sklearn_elmo.allennlp.character_ids import ElmoCharacterMapper, text_of
+from sklearn_elmo.allennlp.params import Registrable
+from sklearn_elmo.allennlp.vocabulary import Vocabulary
+from sklearn_elmo.bilm.characters import DEFAULT_MAX_CHARACTERS
+from sklearn_elmo.errors import InvalidParameterError
+from sklearn_elmo.messages import warn_caller
 
 __all__ = [
-    "PADDING_TOKEN",
-    "UNKNOWN_TOKEN",
     "ELMoTokenCharactersIndexer",
     "SingleIdTokenIndexer",
-    "TokenTypeError",
-    "batch_to_ids",
+    "TokenIndexer",
 ]
 
-PADDING_TOKEN = "@@PADDING@@"
-UNKNOWN_TOKEN = "@@UNKNOWN@@"
+Indices = Mapping[str, list[Any]]
+Lengths = Mapping[str, int]
 
 
-class TokenTypeError(TextTypeError, AttributeError):
-    """A token is no str; AllenNLP raised AttributeError in its place."""
+class TokenIndexer(Registrable):
+    """Base of the token indexers.
 
-
-def batch_to_ids(
-    batch: Sequence[Sequence[str]],
-    *,
-    max_characters: int = DEFAULT_MAX_CHARACTERS,
-) -> Tensor:
-    """Turn sentences into the character ids that `Elmo` takes.
+    Subclasses get a name in configurations with ``@TokenIndexer.register("name")``.
 
     Parameters
     ----------
-    batch : sequence of token lists
-        A sentence that is a bare str is taken letter by letter, as AllenNLP does
-        it, with a warning.
-    max_characters : int, default=50
-        Ids of a token; only models of bilm-tf have other numbers than 50.
-
-    Returns
-    -------
-    Tensor
-        *Shape:* ``(B, T, max_characters)``, int64; T is the longest sentence's
-        number of tokens, and 0 stands for no token.
-
-    Raises
-    ------
-    TextTypeError
-        A token is no str; sentence and position are named.
-
-    Examples
-    --------
-    >>> ids = batch_to_ids([["First", "sentence", "."], ["Another", "."]])
-    >>> ids.shape
-    torch.Size([2, 3, 50])
-    >>> ids[0, 2, :4].tolist()
-    [259, 47, 260, 261]
+    token_min_padding_length : int, default=0
+        Smallest number of tokens that sentences are padded to.
     """
-    rows = [
-        _sentence_ids(number, sentence, max_characters)
-        for number, sentence in enumerate(batch)
-    ]
-    n_tokens = max(map(len, rows), default=0)
-    ids = np.zeros((len(rows), n_tokens, max_characters), dtype=np.int64)
-    for number, row in enumerate(rows):
-        if row:
-            ids[number, : len(row)] = row
-    return torch.from_numpy(ids)
 
+    default_implementation: ClassVar = "single_id"
 
-def _sentence_ids(
-    number: int, sentence: Sequence[str], max_characters: int
-) -> list[list[int]]:
-    if isinstance(sentence, str):
+    def __init__(self, token_min_padding_length: int = 0) -> None:
+        self._token_min_padding_length = token_min_padding_length
+
+    def count_vocab_items(self, token: Any, counter: Any) -> None:
+        """Add the vocabulary items of a token to ``counter[namespace][item]``."""
+        raise NotImplementedError
+
+    def tokens_to_indices(
+        self, tokens: Sequence[Any], vocabulary: Any, index_name: str
+    ) -> dict[str, list[Any]]:
+        """Return ``{index_name: one entry per token}``."""
+        raise NotImplementedError
+
+    def as_padded_tensor(
+        self,
+        tokens: Indices,
+        desired_num_tokens: Lengths,
+        padding_lengths: Lengths | None = None,
+    ) -> dict[str, Tensor]:
+        """Pad or cut the result of `tokens_to_indices` to a number of tokens."""
+        raise NotImplementedError
+
+    def get_padding_token(self) -> Any:
+        """Return 0 with a FutureWarning, as AllenNLP 0.9 does; it pads with tensors."""
         warn_caller(
-            f"Sentence {number} is a str ({quote(sentence)}), so that each of its "
-            "letters counts as a token; give a list of tokens.",
-            SklearnElmoWarning,
+            "get_padding_token is deprecated. Use as_padded_tensor.", FutureWarning
         )
-    ids = []
-    for position, token in enumerate(sentence):
-        if not isinstance(token, str):
-            message = (
-                f"Token {position} of sentence {number} is {type(token).__name__} "
-                f"({quote(token)}); expected str. Convert it, or leave it out."
-            )
-            raise TokenTypeError(message)
-        ids.append(token_to_character_ids(token, max_characters))
-    return ids
+        return 0
+
+    def get_padding_lengths(self, token: Any) -> dict[str, int]:
+        """Return the sizes within a token that must be padded; none by default."""
+        return {}
+
+    def get_token_min_padding_length(self) -> int:
+        """Return `token_min_padding_length`."""
+        return self._token_min_padding_length
+
+    def get_keys(self, index_name: str) -> list[str]:
+        """Return the keys of the result of `tokens_to_indices`."""
+        return [index_name]
+
+    def as_batch(
+        self, sentences: Iterable[Sequence[Any]], vocabulary: Vocabulary | None = None
+    ) -> Tensor:
+        """Return the ids of a batch.
+
+        Parameters
+        ----------
+        sentences : iterable of token lists
+        vocabulary : Vocabulary, optional
+            Needed by indexers that look words up.
+
+        Returns
+        -------
+        Tensor
+            *Shape:* ``(B, T)`` or ``(B, T, n_characters)``, int64.
+        """
+        rows = [
+            self.tokens_to_indices(tokens, vocabulary, "ids")["ids"]
+            for tokens in sentences
+        ]
+        longest = max(map(len, rows), default=0)
+        n_tokens = {"ids": max(longest, self._token_min_padding_length)}
+        lengths: dict[str, int] = dict(self.get_padding_lengths([]))
+        for row in rows:
+            for token in row:
+                for name, length in self.get_padding_lengths(token).items():
+                    lengths[name] = max(lengths[name], length)
+        # An empty row gives the shape of an empty batch.
+        padded = [
+            self.as_padded_tensor({"ids": row}, n_tokens, lengths)["ids"]
+            for row in rows or [[]]
+        ]
+        return torch.stack(padded)[: len(rows)]
+
+    def __eq__(self, other: object) -> bool:
+        """Return whether both are of one class and have the same settings."""
+        if type(other) is type(self):
+            return self.__dict__ == other.__dict__
+        return NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]  # compared by its settings
 
 
-def _text_of(token: Any) -> str:
-    """Return the text of a str or of an AllenNLP-like token with ``.text``."""
-    text = token if isinstance(token, str) else getattr(token, "text", None)
-    if not isinstance(text, str):
-        message = (
-            f"A token has no text ({quote(token)}); expected str or an object whose "
-            "'text' is one."
-        )
-        raise TokenTypeError(message)
-    return text
-
-
-class ELMoTokenCharactersIndexer:
-    """Character ids of tokens, as AllenNLP's indexer ``elmo_characters`` has them.
+@TokenIndexer.register("elmo_characters")
+class ELMoTokenCharactersIndexer(TokenIndexer):
+    """Character ids of tokens, as AllenNLP's indexer ``elmo_characters``.
 
     Parameters
     ----------
     namespace : str, default="elmo_characters"
-        Kept, and of no effect: characters need no vocabulary.
+        Stored only: characters need no vocabulary.
     tokens_to_add : mapping of str to int, optional
-        Tokens that stand for one character of their own; ids below 261, best the
-        unused bytes 1 to 32.
+        Tokens that stand for one character of their own. Ids are below 261; the unused
+        bytes 1 to 32 are best.
     token_min_padding_length : int, default=0
-        Fewest tokens that a padded sentence has.
+        Smallest number of tokens that sentences are padded to.
 
     Examples
     --------
@@ -134,124 +148,132 @@ class ELMoTokenCharactersIndexer:
         tokens_to_add: Mapping[str, int] | None = None,
         token_min_padding_length: int = 0,
     ) -> None:
+        super().__init__(token_min_padding_length)
         self._namespace = namespace
-        self._tokens_to_add = dict(tokens_to_add or {})
-        self._token_min_padding_length = token_min_padding_length
+        self._mapper = ElmoCharacterMapper(tokens_to_add)
 
-    def count_vocab_items(self, token: Any, counter: dict[str, dict[str, int]]) -> None:
+    def count_vocab_items(self, token: Any, counter: Any) -> None:
         """Count nothing: there is no vocabulary."""
 
     def tokens_to_indices(
         self, tokens: Sequence[Any], vocabulary: Any, index_name: str
     ) -> dict[str, list[list[int]]]:
-        """Return ``{index_name: one list of 50 ids a token}``."""
-        ids = [
-            token_to_character_ids(
-                _text_of(token), tokens_to_add=self._tokens_to_add or None
-            )
-            for token in tokens
-        ]
-        return {index_name: ids}
-
-    def get_padding_token(self) -> list[int]:
-        """Return an empty list: `as_padded_tensor` pads with zeros."""
-        return []
-
-    def get_padding_lengths(self, token: list[int]) -> dict[str, int]:
-        """Return no lengths: every token has as many ids."""
-        return {}
-
-    def get_token_min_padding_length(self) -> int:
-        """Return `token_min_padding_length`."""
-        return self._token_min_padding_length
-
-    def get_keys(self, index_name: str) -> list[str]:
-        """Return the one key of `tokens_to_indices`."""
-        return [index_name]
+        """Return ``{index_name: 50 ids per token}``; `vocabulary` is not read."""
+        convert = self._mapper.convert_word_to_char_ids
+        return {index_name: [convert(text_of(token)) for token in tokens]}
 
     def as_padded_tensor(
         self,
-        tokens: Mapping[str, list[list[int]]],
-        desired_num_tokens: Mapping[str, int],
-        padding_lengths: Mapping[str, int] | None = None,
+        tokens: Indices,
+        desired_num_tokens: Lengths,
+        padding_lengths: Lengths | None = None,
     ) -> dict[str, Tensor]:
-        """Pad or cut to a number of tokens.
+        """Pad with zeros or cut to a number of tokens.
 
         Returns
         -------
         dict of str to Tensor
             *Shape:* ``(desired_num_tokens[key], 50)``, int64.
         """
-        padded = {}
-        for key, rows in tokens.items():
-            n_tokens = max(desired_num_tokens[key], self._token_min_padding_length)
-            ids = torch.zeros(n_tokens, DEFAULT_MAX_CHARACTERS, dtype=torch.int64)
-            kept = rows[:n_tokens]
-            if kept:
-                ids[: len(kept)] = torch.tensor(kept)
-            padded[key] = ids
-        return padded
+        return {
+            key: _padded(rows, (desired_num_tokens[key], DEFAULT_MAX_CHARACTERS))
+            for key, rows in tokens.items()
+        }
 
     def pad_token_sequence(
         self,
-        tokens: Mapping[str, list[list[int]]],
-        desired_num_tokens: Mapping[str, int],
-        padding_lengths: Mapping[str, int] | None = None,
+        tokens: Indices,
+        desired_num_tokens: Lengths,
+        padding_lengths: Lengths | None = None,
     ) -> dict[str, list[list[int]]]:
         """Pad or cut like `as_padded_tensor`, as lists (AllenNLP 0.8)."""
         tensors = self.as_padded_tensor(tokens, desired_num_tokens, padding_lengths)
         return {key: tensor.tolist() for key, tensor in tensors.items()}
 
-    def as_batch(self, sentences: Iterable[Sequence[Any]]) -> Tensor:
-        """Return the ids of a whole batch. *Shape:* ``(B, T, 50)``, int64."""
-        rows = [self.tokens_to_indices(tokens, None, "ids") for tokens in sentences]
-        longest = {"ids": max((len(row["ids"]) for row in rows), default=0)}
-        padded = [self.as_padded_tensor(row, longest)["ids"] for row in rows]
-        if padded:
-            return torch.stack(padded)
-        return torch.zeros(0, 0, DEFAULT_MAX_CHARACTERS, dtype=torch.int64)
 
-
-class SingleIdTokenIndexer:
-    """One id a word, as AllenNLP's indexer ``single_id``: 0 padding, 1 unknown.
+@TokenIndexer.register("single_id")
+class SingleIdTokenIndexer(TokenIndexer):
+    """One id per word, as AllenNLP's indexer ``single_id``: 0 padding, 1 unknown.
 
     Parameters
     ----------
-    words : iterable of str
-        The vocabulary in order; the first word that is not special has the id 2.
+    namespace : str, default="tokens"
+        Part of the vocabulary that has the words.
     lowercase_tokens : bool, default=False
-        Look words up in lower case.
+        Whether words are looked up in lower case.
+    start_tokens, end_tokens : list of str, optional
+        Words to add before and after each sentence.
+    token_min_padding_length : int, default=0
+        Smallest number of tokens that sentences are padded to.
 
     Examples
     --------
-    >>> indexer = SingleIdTokenIndexer(["the", "cat"], lowercase_tokens=True)
-    >>> indexer.as_batch([["The", "cat", "sat"], ["The"]]).tolist()
+    >>> vocabulary = Vocabulary(tokens_to_add={"tokens": ["the", "cat"]})
+    >>> indexer = SingleIdTokenIndexer(lowercase_tokens=True)
+    >>> indexer.as_batch([["The", "cat", "sat"], ["The"]], vocabulary).tolist()
     [[2, 3, 1], [2, 0, 0]]
     """
 
-    def __init__(self, words: Iterable[str], lowercase_tokens: bool = False) -> None:
+    def __init__(
+        self,
+        namespace: str = "tokens",
+        lowercase_tokens: bool = False,
+        start_tokens: Sequence[str] | None = None,
+        end_tokens: Sequence[str] | None = None,
+        token_min_padding_length: int = 0,
+    ) -> None:
+        super().__init__(token_min_padding_length)
+        self.namespace = namespace
         self.lowercase_tokens = lowercase_tokens
-        self.ids = {PADDING_TOKEN: 0, UNKNOWN_TOKEN: 1}
-        for word in words:
-            self.ids.setdefault(word, len(self.ids))
+        self._start_tokens = list(start_tokens or [])
+        self._end_tokens = list(end_tokens or [])
 
-    def __iter__(self) -> Iterator[str]:
-        """Iterate over all words in the order of their ids, the special ones first."""
-        return iter(self.ids)
+    def count_vocab_items(self, token: Any, counter: Any) -> None:
+        """Count the word."""
+        if getattr(token, "text_id", None) is None:
+            counter[self.namespace][self._word(token)] += 1
 
-    def __len__(self) -> int:
-        """Return the number of ids."""
-        return len(self.ids)
+    def tokens_to_indices(
+        self, tokens: Sequence[Any], vocabulary: Any, index_name: str
+    ) -> dict[str, list[int]]:
+        """Return ``{index_name: one id per token}``.
 
-    def id_of(self, token: Any) -> int:
-        """Return the id of a token; 1 if it is not in the vocabulary."""
-        text = _text_of(token)
-        return self.ids.get(text.lower() if self.lowercase_tokens else text, 1)
+        A token with a ``text_id`` has this id.
+        """
+        if vocabulary is None:
+            message = (
+                "A SingleIdTokenIndexer needs a vocabulary to look words up. Pass "
+                "Vocabulary(tokens_to_add={'tokens': words})."
+            )
+            raise InvalidParameterError(message)
+        ids = []
+        for token in (*self._start_tokens, *tokens, *self._end_tokens):
+            text_id = getattr(token, "text_id", None)
+            if text_id is None:
+                text_id = vocabulary.get_token_index(self._word(token), self.namespace)
+            ids.append(text_id)
+        return {index_name: ids}
 
-    def as_batch(self, sentences: Iterable[Sequence[Any]]) -> Tensor:
-        """Return the ids of a batch. *Shape:* ``(B, T)``, int64."""
-        rows = [[self.id_of(token) for token in tokens] for tokens in sentences]
-        ids = torch.zeros(len(rows), max(map(len, rows), default=0), dtype=torch.int64)
-        for number, row in enumerate(rows):
-            ids[number, : len(row)] = torch.tensor(row, dtype=torch.int64)
-        return ids
+    def _word(self, token: Any) -> str:
+        text = text_of(token)
+        return text.lower() if self.lowercase_tokens else text
+
+    def as_padded_tensor(
+        self,
+        tokens: Indices,
+        desired_num_tokens: Lengths,
+        padding_lengths: Lengths | None = None,
+    ) -> dict[str, Tensor]:
+        """Pad with 0 or cut. *Shape:* ``(desired_num_tokens[key],)``, int64."""
+        return {
+            key: _padded(ids, (desired_num_tokens[key],)) for key, ids in tokens.items()
+        }
+
+
+def _padded(rows: list[Any], shape: tuple[int, ...]) -> Tensor:
+    """Return the first rows in a tensor of zeros."""
+    tensor = torch.zeros(shape, dtype=torch.int64)
+    kept = rows[: shape[0]]
+    if kept:
+        tensor[: len(kept)] = torch.tensor(kept)
+    return tensor

@@ -1,53 +1,157 @@
-"""From what old code passes as options and weights to files on this machine."""
+"""Model files as old code names them: paths, URLs, registered names or nothing."""
 
 import os
+from collections.abc import Mapping
 
+from torch import Tensor, from_numpy
+
+from sklearn_elmo.bilm.layout import WeightLayout
+from sklearn_elmo.bilm.locations import ModelSource, find_files
 from sklearn_elmo.bilm.weights import ModelFiles, read_model
 from sklearn_elmo.downloads import REGISTRY, fetch_url, is_url
 from sklearn_elmo.errors import InvalidParameterError
 from sklearn_elmo.models import DEFAULT_MODEL, locate
 
-__all__ = ["DEFAULT_OPTIONS_FILE", "DEFAULT_WEIGHT_FILE", "FileName", "read_files"]
+__all__ = [
+    "DEFAULT_OPTIONS_FILE",
+    "DEFAULT_WEIGHT_FILE",
+    "FileName",
+    "cached_path",
+    "default_pair",
+    "parameters_of",
+    "read_files",
+    "weight_path",
+]
 
 FileName = str | os.PathLike[str]
 
 DEFAULT_OPTIONS_FILE = REGISTRY["original"].options.urls[0]
-"""AllenNLP's default, for code that imports the name; ours is the model in the box."""
+"""AllenNLP's default, for code that imports the name; ours is the bundled model."""
 DEFAULT_WEIGHT_FILE = REGISTRY["original"].weights.urls[0]
 
 
 def read_files(
     options_file: FileName | None, weight_file: FileName | None
 ) -> ModelFiles:
-    """Read the model that a pair of arguments stands for.
+    """Read the model that a pair of arguments names.
 
     Parameters
     ----------
     options_file, weight_file : path, URL or None
-        Both None is the model in the box. With `weight_file` None, `options_file` may
-        be the name of a registered model, a folder or a zip file. A URL is fetched
-        once into the user's cache folder: whoever passes one has asked for it.
+        Both None is the bundled model. If `weight_file` is None, `options_file` may be
+        the name of a registered model, a folder or a zip file. A URL is downloaded
+        once into the user's cache folder: passing one is asking for it.
 
     Raises
     ------
     InvalidParameterError
-        Only weights were given.
+        If only weights are given.
     DownloadError
-        A URL could not be fetched.
+        If a URL cannot be downloaded.
     ModelFileError
-        The files are damaged or no ELMo.
+        If the files are missing, damaged or not an ELMo.
     """
+    return read_model(_locate(options_file, weight_file))
+
+
+def default_pair(
+    options_file: FileName | None, weight_file: FileName | None
+) -> tuple[FileName | None, FileName | None]:
+    """Complete a pair of arguments with the other file of the original model.
+
+    Parameters
+    ----------
+    options_file, weight_file : path, URL or None
+        At least one is given. An `options_file` that names a whole model (a registered
+        name, a folder or a zip file) needs no weights.
+
+    Raises
+    ------
+    ModelNotFetchedError
+        If the other file has not been fetched.
+    """
+    if options_file is not None and weight_file is not None:
+        return options_file, weight_file
+    if options_file is not None and not os.fspath(options_file).endswith(".json"):
+        return options_file, None
+    original = find_files(locate("original"))
+    return options_file or original[0], weight_file or original[1]
+
+
+def weight_path(options_file: FileName | None, weight_file: FileName | None) -> str:
+    """Return the path of the weights in a model's arguments.
+
+    Raises
+    ------
+    InvalidParameterError
+        If the weights are inside a zip file.
+    """
+    if weight_file is not None:
+        return os.fspath(weight_file)
+    paths = find_files(_locate(options_file, weight_file))
+    if len(paths) == 1:
+        message = f"The weights are inside {str(paths[0])!r}. Unpack it first."
+        raise InvalidParameterError(message)
+    return str(paths[1])
+
+
+def parameters_of(files: ModelFiles, part: str = "") -> Mapping[str, Tensor]:
+    """Return the parameters of a model, or those whose names start with `part`."""
+    layout = WeightLayout.of(files.options, files.arrays)
+    return {
+        name.removeprefix(part): from_numpy(array)
+        for name, array in layout.to_parameters(files.arrays).items()
+        if name.startswith(part)
+    }
+
+
+def cached_path(
+    url_or_filename: FileName, cache_dir: str | os.PathLike[str] | None = None
+) -> str:
+    """Return the path of a file, after downloading it if it is a URL.
+
+    Parameters
+    ----------
+    url_or_filename : path or URL
+        ``~`` is expanded.
+    cache_dir : path, optional
+        Only None is supported: downloads go to this package's cache folder, which the
+        environment variable ``SKLEARN_ELMO_HOME`` sets.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    DownloadError
+        If a URL cannot be downloaded.
+    """
+    if cache_dir is not None:
+        message = (
+            f"The 'cache_dir' parameter of cached_path must be None. Got {cache_dir!r} "
+            "instead. Set the environment variable SKLEARN_ELMO_HOME."
+        )
+        raise InvalidParameterError(message)
+    if is_url(url_or_filename):
+        return str(fetch_url(os.fspath(url_or_filename)))
+    path = os.path.expanduser(os.fspath(url_or_filename))
+    if not os.path.exists(path):
+        message = f"There is no file {path!r}. Check the path."
+        raise FileNotFoundError(message)
+    return path
+
+
+def _locate(options_file: FileName | None, weight_file: FileName | None) -> ModelSource:
     if options_file is None and weight_file is None:
-        return read_model(locate(DEFAULT_MODEL))
+        return locate(DEFAULT_MODEL)
     if options_file is None:
         message = (
-            f"The weight file {weight_file!r} was given without an options file; give "
-            "both, or neither for the model in the box."
+            f"The weight file {weight_file!r} was given without an options file. Pass "
+            "both, or neither for the bundled model."
         )
         raise InvalidParameterError(message)
     if weight_file is None:
-        return read_model(locate(_local(options_file)))
-    return read_model((_local(options_file), _local(weight_file)))
+        return locate(_local(options_file))
+    return (_local(options_file), _local(weight_file))
 
 
 def _local(file: FileName) -> FileName:
