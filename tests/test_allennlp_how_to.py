@@ -42,29 +42,33 @@ def test_main_says_how_to_get_the_original(
     assert "models fetch original" in capsys.readouterr().err
 
 
-needs_model_in_the_box = pytest.mark.skipif(
+needs_bundled_model = pytest.mark.skipif(
     not (Path(sklearn_elmo.__file__).parent / "default_model").is_dir(),
-    reason="the model in the box is not in this checkout",
+    reason="the bundled model is not in this checkout",
 )
 
 
-@needs_model_in_the_box
-def test_model_in_the_box_finds_apple_closer_to_carrot_than_to_ate(
+@needs_bundled_model
+def test_bundled_model_finds_apple_closer_to_carrot_than_to_ate(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert how_to.main([]) == 0
     assert "model 'default': 0." in capsys.readouterr().out
-    top = ElmoEmbedder(state="zero").embed_sentence(how_to.SENTENCES[0])[-1]
-    to_carrot = how_to.apple_to_carrot(ElmoEmbedder())
+    top = ElmoEmbedder(model="default", state="zero").embed_sentence(
+        how_to.SENTENCES[0]
+    )[-1]
+    to_carrot = how_to.apple_to_carrot(ElmoEmbedder(model="default"))
     assert 0 < to_carrot < cosine(top[how_to.FOOD], top[1])
 
 
-@needs_model_in_the_box
+@needs_bundled_model
 def test_elmo_without_files_is_the_model_in_the_box() -> None:
     elmo = Elmo(dropout=0, state="zero")
     ids = batch_to_ids([how_to.SENTENCES[0]])
     found = elmo(ids)["elmo_representations"][0][0].detach().numpy()
-    layers = ElmoEmbedder(state="zero").embed_sentence(how_to.SENTENCES[0])
+    layers = ElmoEmbedder(model="default", state="zero").embed_sentence(
+        how_to.SENTENCES[0]
+    )
     np.testing.assert_allclose(found, layers.mean(axis=0), atol=1e-5)
 
 

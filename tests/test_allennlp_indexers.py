@@ -8,6 +8,7 @@ import torch
 from sklearn_elmo.allennlp import (
     ELMoTokenCharactersIndexer,
     SingleIdTokenIndexer,
+    Vocabulary,
     batch_to_ids,
 )
 from sklearn_elmo.errors import SklearnElmoError, SklearnElmoWarning
@@ -76,13 +77,20 @@ def test_characters_indexer_adds_tokens_and_pads_at_least() -> None:
     assert ids[0][:4] == [259, 2, 260, 261]
     assert indexer.as_batch([["<mask>"]]).shape == (1, 3, 50)
     assert indexer.as_batch([]).shape == (0, 0, 50)
-    with pytest.raises(SklearnElmoError, match="no text"):
+    with pytest.raises(SklearnElmoError, match="A token is SimpleNamespace"):
         indexer.tokens_to_indices([SimpleNamespace(text=None)], None, "elmo")
 
 
 def test_single_id_indexer_keeps_case_unless_told() -> None:
-    indexer = SingleIdTokenIndexer(["the", "The"])
-    assert indexer.as_batch([["the", "The", "THE"]]).tolist() == [[2, 3, 1]]
-    assert list(indexer) == ["@@PADDING@@", "@@UNKNOWN@@", "the", "The"]
-    assert len(indexer) == 4
-    assert indexer.as_batch([]).shape == (0, 0)
+    vocabulary = Vocabulary(tokens_to_add={"tokens": ["the", "The"]})
+    indexer = SingleIdTokenIndexer()
+    batch = [["the", "The", "THE"]]
+    assert indexer.as_batch(batch, vocabulary).tolist() == [[2, 3, 1]]
+    lower = SingleIdTokenIndexer(lowercase_tokens=True)
+    assert lower.as_batch(batch, vocabulary).tolist() == [[2, 2, 2]]
+    ids = vocabulary.get_token_to_index_vocabulary()
+    assert list(ids) == ["@@PADDING@@", "@@UNKNOWN@@", "the", "The"]
+    assert vocabulary.get_vocab_size() == 4
+    assert indexer.as_batch([], vocabulary).shape == (0, 0)
+    with pytest.raises(SklearnElmoError, match="needs a vocabulary"):
+        indexer.as_batch(batch)

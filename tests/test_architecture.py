@@ -100,7 +100,9 @@ class Import(NamedTuple):
 
     @property
     def importer(self) -> str:
-        """Part of the package that the file belongs to."""
+        """Part of the package that the file belongs to; a program is a part."""
+        if self.file.name == "__main__.py":
+            return "__main__"
         return self.file.relative_to(PACKAGE).with_suffix("").parts[0]
 
     @property

@@ -179,7 +179,7 @@ def test_vocab_path_is_accepted_and_warned_of(
         ["--all", "--top"],
         ["--all", "--forget-sentences", "--include-sentence-indices"],
         ["--all", "--state", "hot"],
-        ["--all", "--options-file", "o.json"],
+        ["--all", "--model", "small", "--weight-file", "w.hdf5"],
     ],
 )
 def test_wrong_usage_exits_2(
@@ -188,6 +188,34 @@ def test_wrong_usage_exits_2(
     output = tmp_path / "out.hdf5"
     assert main(["elmo", str(sentences), str(output), *flags]) == 2
     assert not output.exists()
+
+
+def test_weight_file_alone_goes_with_the_original_options(
+    tiny_model: Path,
+    sentences: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    output = tmp_path / "out.hdf5"
+    weights = str(tiny_model / "weights.hdf5")
+    code = main(
+        ["elmo", str(sentences), str(output), "--all", "--weight-file", weights]
+    )
+    assert code == 1
+    assert "options are those of the original model" in capsys.readouterr().err
+    assert not output.exists()
+
+
+def test_options_file_alone_goes_with_the_original_weights(
+    tiny_model: Path,
+    sentences: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    options = str(tiny_model / "options.json")
+    arguments = [str(sentences), str(tmp_path / "out.hdf5"), "--all"]
+    assert main(["elmo", *arguments, "--options-file", options]) == 1
+    assert "models fetch original" in capsys.readouterr().err
 
 
 def test_no_input_file_exits_2() -> None:

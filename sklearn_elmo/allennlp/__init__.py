@@ -15,6 +15,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from sklearn_elmo.allennlp.basic_text_field_embedder import TextFieldEmbedder
     from sklearn_elmo.allennlp.character_ids import batch_to_ids
     from sklearn_elmo.allennlp.config import text_field_embedder
     from sklearn_elmo.allennlp.elmo import Elmo
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
         DEFAULT_WEIGHT_FILE,
     )
     from sklearn_elmo.allennlp.scalar_mix import ScalarMix
-    from sklearn_elmo.allennlp.text_field_embedder import TextFieldEmbedder
     from sklearn_elmo.allennlp.vocabulary import Vocabulary
 
 __all__ = [
@@ -63,7 +63,7 @@ _HOMES = {
     "ElmoTokenEmbedderMultiLang": "elmo_token_embedder_multilang",
     "ScalarMix": "scalar_mix",
     "SingleIdTokenIndexer": "indexers",
-    "TextFieldEmbedder": "text_field_embedder",
+    "TextFieldEmbedder": "basic_text_field_embedder",
     "Vocabulary": "vocabulary",
     "batch_to_ids": "character_ids",
     "install": "installation",

@@ -60,7 +60,7 @@ class TokenCharactersIndexer(TokenIndexer):
 
     @property
     def reads_bytes(self) -> bool:
-        """Whether bytes take the place of characters, so that no vocabulary is needed."""
+        """Whether bytes take the place of characters; they need no vocabulary."""
         return self._byte_encoding is not None
 
     def characters_of(self, token: Any) -> list[str | int]:

@@ -5,10 +5,13 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from sklearn_elmo.allennlp.basic_text_field_embedder import (
+    BasicTextFieldEmbedder,
+    IndexerMap,
+)
 from sklearn_elmo.allennlp.embedder_builder import EmbedderBuilder
 from sklearn_elmo.allennlp.indexers import TokenIndexer
 from sklearn_elmo.allennlp.params import Params, plain_dict
-from sklearn_elmo.allennlp.text_field_embedder import BasicTextFieldEmbedder, IndexerMap
 from sklearn_elmo.allennlp.vocabulary import Vocabulary
 from sklearn_elmo.errors import InvalidParameterError
 
@@ -144,7 +147,9 @@ def text_field_embedder(
         builder.read_words(embedder_config, next(iter(inputs_of[name].values())))
     for indexer in indexers.values():
         builder.add_words(indexer)
-    embedders = {name: builder.build(configs[name], inputs_of[name]) for name in configs}
+    embedders = {
+        name: builder.build(configs[name], inputs_of[name]) for name in configs
+    }
     return IndexedTextFieldEmbedder(
         embedders, indexer_map, allow_unmatched, indexers, builder.vocabulary
     )
@@ -175,8 +180,8 @@ def _check_types(configs: Config) -> dict[str, dict[str, Any]]:
     for name, config in configs.items():
         if not isinstance(config, Mapping):
             message = (
-                f"The config's {name!r} is {config!r}; expected token embedders, each a "
-                "dict with a 'type'. Pass the 'text_field_embedder' part."
+                f"The config's {name!r} is {config!r}; expected token embedders, each "
+                "a dict with a 'type'. Pass the 'text_field_embedder' part."
             )
             raise InvalidParameterError(message)
         kind = config.get("type", "embedding")

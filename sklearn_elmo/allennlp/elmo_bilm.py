@@ -269,5 +269,3 @@ class ElmoBiLm(FileBiLm):
         super()._set_light_state(state)
         self._elmo_lstm._states = state["_states"]
         self._elmo_lstm.stateful = state["stateful"]
-
-

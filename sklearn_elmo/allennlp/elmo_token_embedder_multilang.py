@@ -1,8 +1,11 @@
 """`ElmoTokenEmbedderMultiLang`: one ELMo per language, aligned to each other."""
 
+import contextlib
+import pickle
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -17,6 +20,17 @@ from sklearn_elmo.errors import InvalidParameterError
 __all__ = ["ElmoTokenEmbedderMultiLang"]
 
 FileNames = Mapping[str, FileName]
+
+# What a pickled array of floats consists of, under its names in numpy 1 and 2. The
+# released alignments are arrays; nothing else may be called by a file.
+_RECONSTRUCT = np.zeros(0).__reduce__()[0]
+_ARRAY_GLOBALS: list[Any] = [
+    (_RECONSTRUCT, "numpy.core.multiarray._reconstruct"),
+    (_RECONSTRUCT, "numpy._core.multiarray._reconstruct"),
+    np.ndarray,
+    np.dtype,
+    *(type(np.dtype(name)) for name in ("float32", "float64")),
+]
 
 
 @TokenEmbedder.register("elmo_token_embedder_multilang")
@@ -38,7 +52,8 @@ class ElmoTokenEmbedderMultiLang(TokenEmbedder):
     Raises
     ------
     InvalidParameterError
-        If the languages differ, or the widths of their models.
+        If the languages differ, or the widths of their models, or if an alignment
+        file is not a matrix of that width.
     """
 
     def __init__(
@@ -59,7 +74,7 @@ class ElmoTokenEmbedderMultiLang(TokenEmbedder):
         if options_files.keys() != weight_files.keys() or not options_files:
             message = (
                 f"options_files has the languages {sorted(options_files)} and "
-                f"weight_files {sorted(weight_files)}. Pass the same ones, at least one."
+                f"weight_files {sorted(weight_files)}. Pass the same ones."
             )
             raise InvalidParameterError(message)
         self._languages = list(weight_files)
@@ -157,8 +172,25 @@ def _read_matrix(file: FileName | None, width: int) -> Tensor:
     """Return an alignment matrix. *Shape:* ``(width, width)``."""
     if not file:
         return torch.eye(width)
-    content = torch.load(cached_path(file), map_location="cpu", weights_only=True)
-    matrix = torch.as_tensor(content, dtype=torch.float32)
+    # Older versions of PyTorch read tensors only.
+    allow_arrays = (
+        torch.serialization.safe_globals(_ARRAY_GLOBALS)
+        if torch.__version__ >= "2.6"
+        else contextlib.nullcontext()
+    )
+    try:
+        with allow_arrays:
+            content = torch.load(
+                cached_path(file), map_location="cpu", weights_only=True
+            )
+        matrix = torch.as_tensor(content, dtype=torch.float32)
+    except (pickle.UnpicklingError, RuntimeError, TypeError, ValueError) as error:
+        message = (
+            f"The alignment file {str(file)!r} cannot be read "
+            f"({str(error).splitlines()[0]}). Expected a tensor or an array that was "
+            "written by torch.save."
+        )
+        raise InvalidParameterError(message) from error
     if matrix.shape != (width, width):
         message = (
             f"The alignment matrix in {str(file)!r} has the shape "

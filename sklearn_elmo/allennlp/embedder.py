@@ -18,7 +18,11 @@ from sklearn_elmo.allennlp.hdf5_output import FileDtype, OutputFormat, write_vec
 from sklearn_elmo.allennlp.indexers import ELMoTokenCharactersIndexer
 from sklearn_elmo.allennlp.model_files import FileName, default_pair
 from sklearn_elmo.allennlp.sequences import remove_sentence_boundaries
-from sklearn_elmo.errors import InvalidParameterError, SklearnElmoWarning
+from sklearn_elmo.errors import (
+    InvalidParameterError,
+    ModelFileError,
+    SklearnElmoWarning,
+)
 from sklearn_elmo.messages import warn_caller
 
 __all__ = ["DEFAULT_BATCH_SIZE", "ElmoEmbedder"]
@@ -74,10 +78,8 @@ class ElmoEmbedder:
             options_file = model
         elif options_file is None and weight_file is None:
             _warn_of_default_model()
-        else:
-            options_file, weight_file = default_pair(options_file, weight_file)
         self.indexer = ELMoTokenCharactersIndexer()
-        self.elmo_bilm = ElmoBiLm(options_file, weight_file, state=state).eval()
+        self.elmo_bilm = _read_bilm(options_file, weight_file, state).eval()
         self.cuda_device = cuda_device
 
     @property
@@ -289,6 +291,22 @@ def _groups_of_similar_length(lengths: Sequence[int]) -> Iterator[list[int]]:
         group.append(row)
     if group:
         yield group
+
+
+def _read_bilm(
+    options_file: FileName | None, weight_file: FileName | None, state: StateMode
+) -> ElmoBiLm:
+    """Read a model, and complete a single file as AllenNLP's defaults do."""
+    if options_file is not None or weight_file is None:
+        return ElmoBiLm(*default_pair(options_file, weight_file), state=state)
+    try:
+        return ElmoBiLm(*default_pair(None, weight_file), state=state)
+    except ModelFileError as error:
+        message = (
+            f"{error} The options are those of the original model, because only a "
+            "weight file was given."
+        )
+        raise type(error)(message) from error
 
 
 def _warn_of_default_model() -> None:

@@ -39,9 +39,7 @@ class EmbedderBuilder:
     `build`.
     """
 
-    def __init__(
-        self, words: Iterable[str] | None, random_state: int | None
-    ) -> None:
+    def __init__(self, words: Iterable[str] | None, random_state: int | None) -> None:
         self.vocabulary = Vocabulary()
         self._words = None if words is None else list(words)
         self._generator = torch.Generator()
@@ -82,9 +80,9 @@ class EmbedderBuilder:
                 self.vocabulary.add_token_to_namespace(word, indexer.namespace)
         if isinstance(indexer, TokenCharactersIndexer):
             # Without words of the caller's, those of the files, behind the special two.
-            words = self._words or list(
-                self.vocabulary.get_token_to_index_vocabulary()
-            )[2:]
+            words = (
+                self._words or list(self.vocabulary.get_token_to_index_vocabulary())[2:]
+            )
             for word in words:
                 for character in indexer.characters_of(word):
                     if isinstance(character, str):
@@ -188,7 +186,8 @@ def _initial_weights(
     """
     drawn: Tensor = torch.randn(len(words), width, generator=generator)
     if vectors is None or len(vectors.matrix) == 0:
-        return drawn / width**0.5
+        scaled: Tensor = drawn / width**0.5
+        return scaled
     matrix = torch.from_numpy(vectors.matrix.astype(np.float32))
     weights: Tensor = drawn * matrix.std(correction=0) + matrix.mean()
     known = [(row, vectors.rows.get(word)) for row, word in enumerate(words)]

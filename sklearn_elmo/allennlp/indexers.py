@@ -35,6 +35,7 @@ class TokenIndexer(Registrable):
     """
 
     default_implementation: ClassVar = "single_id"
+    _homes: ClassVar = {"characters": "sklearn_elmo.allennlp.character_indexer"}
 
     def __init__(self, token_min_padding_length: int = 0) -> None:
         self._token_min_padding_length = token_min_padding_length
@@ -97,8 +98,8 @@ class TokenIndexer(Registrable):
             self.tokens_to_indices(tokens, vocabulary, "ids")["ids"]
             for tokens in sentences
         ]
-        longest = max(map(len, rows), default=0)
-        n_tokens = {"ids": max(longest, self._token_min_padding_length)}
+        least = self._token_min_padding_length if rows else 0
+        n_tokens = {"ids": max([least, *map(len, rows)])}
         lengths: dict[str, int] = dict(self.get_padding_lengths([]))
         for row in rows:
             for token in row:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 
 from torch import Tensor, from_numpy
 
@@ -28,6 +29,8 @@ FileName = str | os.PathLike[str]
 DEFAULT_OPTIONS_FILE = REGISTRY["original"].options.urls[0]
 """AllenNLP's default, for code that imports the name; ours is the bundled model."""
 DEFAULT_WEIGHT_FILE = REGISTRY["original"].weights.urls[0]
+
+_ORIGINAL_OPTIONS = Path(__file__).with_name("original_options.json")
 
 
 def read_files(
@@ -62,20 +65,21 @@ def default_pair(
     Parameters
     ----------
     options_file, weight_file : path, URL or None
-        At least one is given. An `options_file` that names a whole model (a registered
+        An `options_file` that names a whole model (a registered
         name, a folder or a zip file) needs no weights.
 
     Raises
     ------
     ModelNotFetchedError
-        If the other file has not been fetched.
+        If the original weights are needed and have not been fetched.
     """
-    if options_file is not None and weight_file is not None:
+    if (options_file is None) == (weight_file is None):
         return options_file, weight_file
     if options_file is not None and not os.fspath(options_file).endswith(".json"):
         return options_file, None
-    original = find_files(locate("original"))
-    return options_file or original[0], weight_file or original[1]
+    if options_file is None:
+        return _ORIGINAL_OPTIONS, weight_file
+    return options_file, find_files(locate("original"))[1]
 
 
 def weight_path(options_file: FileName | None, weight_file: FileName | None) -> str:

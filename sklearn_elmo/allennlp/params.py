@@ -1,6 +1,7 @@
 """AllenNLP's configuration dicts, and classes that are built from them."""
 
 import copy
+import importlib
 import inspect
 import json
 import os
@@ -64,7 +65,7 @@ class Params(MutableMapping[str, Any]):
         """Note the path that a key holds in `files_to_archive`."""
         self.files_to_archive[self.history + name] = cached_path(self.get(name))
 
-    def pop(  # type: ignore[override]  # AllenNLP's signature
+    def pop(
         self, key: str, default: Any = _REQUIRED, keep_as_dict: bool = False
     ) -> Any:
         """Take a value out; a dict is returned as `Params` unless `keep_as_dict`.
@@ -268,6 +269,8 @@ class Registrable:
 
     _registry: ClassVar[dict[type, dict[str, type]]] = {}
     default_implementation: ClassVar[str | None] = None
+    _homes: ClassVar[Mapping[str, str]] = {}
+    """Modules of this package that register a name when they are imported."""
 
     @classmethod
     def register(cls, name: str, exist_ok: bool = False) -> Callable[[type], type]:
@@ -295,11 +298,14 @@ class Registrable:
         InvalidParameterError
             If there is none; the message has those that there are.
         """
+        if name in cls._homes:
+            importlib.import_module(cls._homes[name])
         names = Registrable._registry.get(cls, {})
         if name not in names:
+            known = sorted({*names, *cls._homes})
             message = (
                 f"{name!r} is not a known type of {cls.__name__}; there are "
-                f"{', '.join(map(repr, sorted(names)))}. Import the module that "
+                f"{', '.join(map(repr, known))}. Import the module that "
                 "registers it first, or write it with torch.nn."
             )
             raise InvalidParameterError(message)
@@ -308,7 +314,7 @@ class Registrable:
     @classmethod
     def list_available(cls) -> list[str]:
         """Return all names, the default one first."""
-        names = list(Registrable._registry.get(cls, {}))
+        names = {**cls._homes, **Registrable._registry.get(cls, {})}
         return sorted(names, key=lambda name: name != cls.default_implementation)
 
     @classmethod

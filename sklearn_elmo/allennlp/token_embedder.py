@@ -16,6 +16,14 @@ class TokenEmbedder(nn.Module, Registrable):
     """
 
     default_implementation: ClassVar = "embedding"
+    _homes: ClassVar = {
+        "character_encoding": "sklearn_elmo.allennlp.character_encoding",
+        "elmo_token_embedder": "sklearn_elmo.allennlp.elmo_token_embedder",
+        "elmo_token_embedder_multilang": (
+            "sklearn_elmo.allennlp.elmo_token_embedder_multilang"
+        ),
+        "embedding": "sklearn_elmo.allennlp.embedding",
+    }
 
     def get_output_dim(self) -> int:
         """Return the width D of a token's vector."""

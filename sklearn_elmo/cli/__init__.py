@@ -22,7 +22,7 @@ import sklearn_elmo
 from sklearn_elmo.cli.signals import Ended, signals_as_exceptions
 from sklearn_elmo.errors import SklearnElmoError
 
-__all__ = ["main"]
+__all__ = ["build_parser", "main"]
 
 PROGRAM = "sklearn-elmo"
 
@@ -70,13 +70,22 @@ class _Parser(argparse.ArgumentParser):
         )
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(
+    argv: Sequence[str] | None = None,
+    *,
+    program: str = PROGRAM,
+    module_names: Sequence[str] | None = None,
+) -> int:
     """Run one command.
 
     Parameters
     ----------
     argv : sequence of str, optional
         Arguments without the program's name; those of the process by default.
+    program : str, default="sklearn-elmo"
+        Name in messages.
+    module_names : sequence of str, optional
+        Modules of the program's commands; all of this package's by default.
 
     Returns
     -------
@@ -84,12 +93,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         0: done. 1: it failed, and one line on stderr says why. 2: wrong usage. 128 + n:
         ended by signal n (130: Ctrl-C; 141: nobody reads the output any more).
     """
-    command, debug = PROGRAM, False
+    command, debug = program, False
     try:
         with signals_as_exceptions():
-            parser, modules = _build_parser()
+            parser, _, modules = build_parser(program, module_names or _MODULES)
             arguments = parser.parse_args(argv)
-            command = f"{PROGRAM} {arguments.command}"
+            command = f"{program} {arguments.command}"
             debug = getattr(arguments, "debug", False)
             with _warnings_on_one_line(command):
                 modules[arguments.command].run(arguments)
@@ -110,26 +119,28 @@ def main(argv: Sequence[str] | None = None) -> int:
         return FAILED
 
 
-def _build_parser() -> tuple[_Parser, dict[str, ModuleType]]:
-    """Return the parser, and the module of each command."""
+def build_parser(
+    program: str, module_names: Sequence[str]
+) -> tuple[_Parser, Any, dict[str, ModuleType]]:
+    """Return the parser, its subparsers, and the module of each command."""
     parser = _Parser(
-        prog=PROGRAM,
+        prog=program,
         description="ELMo word and sentence vectors.",
-        epilog=f"'{PROGRAM} COMMAND --help' explains a command.",
+        epilog=f"'{program} COMMAND --help' explains a command.",
     )
     parser.add_argument(
-        "--version", action="version", version=f"{PROGRAM} {sklearn_elmo.__version__}"
+        "--version", action="version", version=f"{program} {sklearn_elmo.__version__}"
     )
     subparsers = parser.add_subparsers(
         dest="command", metavar="COMMAND", required=True, title="commands"
     )
     modules: dict[str, ModuleType] = {}
-    for name in _MODULES:
+    for name in module_names:
         module = importlib.import_module(name)
         module.add_parser(subparsers)
         for command in subparsers.choices:
             modules.setdefault(command, module)
-    return parser, modules
+    return parser, subparsers, modules
 
 
 def _explain(error: Exception) -> str:

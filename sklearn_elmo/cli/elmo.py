@@ -52,8 +52,12 @@ def add_parser(subparsers: "argparse._SubParsersAction[Any]") -> None:
         metavar="NAME",
         help="name of a model ('models list'), folder or zip (default: %(default)s)",
     )
-    parser.add_argument("--options-file", metavar="FILE", help="path or URL")
-    parser.add_argument("--weight-file", metavar="FILE", help="path or URL")
+    for kind in ("options", "weight"):
+        parser.add_argument(
+            f"--{kind}-file",
+            metavar="FILE",
+            help="path or URL; alone it goes with the other file of 'original'",
+        )
     parser.add_argument(
         "--batch-size",
         type=int,
@@ -113,9 +117,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[Any]") -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Write the file."""
-    if (arguments.options_file is None) != (arguments.weight_file is None):
-        arguments.usage_error("--options-file and --weight-file go together")
-    if arguments.options_file is not None and arguments.model != "default":
+    has_files = arguments.options_file or arguments.weight_file
+    if has_files and arguments.model not in (None, "default"):
         arguments.usage_error("--model goes without --options-file and --weight-file")
     _check_files(arguments.input_file, arguments.output_file)
     if arguments.vocab_path is not None:
@@ -131,10 +134,11 @@ def run(arguments: argparse.Namespace) -> None:
 
     with _open_lines(arguments.input_file) as lines:
         embedder = ElmoEmbedder(
-            arguments.options_file or arguments.model,
+            arguments.options_file,
             arguments.weight_file,
             arguments.cuda_device,
             state=arguments.state,
+            model=None if has_files else arguments.model,
         )
         with _progress(arguments.file_friendly_logging) as advance:
             write_vectors(

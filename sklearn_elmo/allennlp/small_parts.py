@@ -1,0 +1,113 @@
+"""Small helpers that old ELMo code imports from all over AllenNLP."""
+
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import Any, ClassVar, TypeVar
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm as _tqdm
+
+from sklearn_elmo.bilm import char_cnn
+from sklearn_elmo.errors import SklearnElmoError
+
+__all__ = [
+    "ALLENNLP_VERSION",
+    "Highway",
+    "OutOfScopeError",
+    "Tqdm",
+    "lazy_groups_of",
+    "train_model",
+]
+
+ALLENNLP_VERSION = "0.9.0"
+"""Version of AllenNLP that the stand-ins imitate."""
+
+_T = TypeVar("_T")
+
+
+class OutOfScopeError(SklearnElmoError, NotImplementedError):
+    """Old code asks for a part of AllenNLP that has nothing to do with ELMo."""
+
+
+def lazy_groups_of(iterator: Iterator[_T], group_size: int) -> Iterator[list[_T]]:
+    """Yield lists of `group_size` items, the last one shorter.
+
+    Examples
+    --------
+    >>> list(lazy_groups_of(iter("abcde"), 2))
+    [['a', 'b'], ['c', 'd'], ['e']]
+    """
+    # An iterable that is not an iterator would start again with each group.
+    iterator = iter(iterator)
+    while group := list(islice(iterator, group_size)):
+        yield group
+
+
+class Tqdm:
+    """Progress bars with a common interval."""
+
+    default_mininterval: ClassVar = 0.1
+
+    @staticmethod
+    def set_default_mininterval(value: float) -> None:
+        """Set the seconds between two updates."""
+        Tqdm.default_mininterval = value
+
+    @staticmethod
+    def set_slower_interval(use_slower_interval: bool) -> None:
+        """Update every 10 s, as suits log files, or every 0.1 s."""
+        Tqdm.default_mininterval = 10.0 if use_slower_interval else 0.1
+
+    @staticmethod
+    def tqdm(*arguments: Any, **keywords: Any) -> Any:
+        """Return a tqdm progress bar."""
+        return _tqdm(
+            *arguments, **{"mininterval": Tqdm.default_mininterval, **keywords}
+        )
+
+
+class Highway(char_cnn.Highway):
+    """Highway layers that carry their inputs at first, as AllenNLP's.
+
+    Parameters
+    ----------
+    input_dim : int
+    num_layers : int, default=1
+    activation : callable, default=torch.nn.functional.relu
+        Only relu is supported.
+    """
+
+    def __init__(
+        self,
+        input_dim: int,
+        num_layers: int = 1,
+        activation: Callable[[Tensor], Tensor] = nn.functional.relu,
+    ) -> None:
+        is_relu = isinstance(activation, nn.ReLU) or activation in (
+            nn.functional.relu,
+            torch.relu,
+        )
+        if not is_relu:
+            message = f"Highway has relu as its activation only. Got {activation!r}."
+            raise OutOfScopeError(message)
+        super().__init__(input_dim, num_layers)
+        for layer in self._layers:
+            assert isinstance(layer, nn.Linear)
+            layer.bias.data[input_dim:] = 1.0
+
+
+def train_model(*arguments: Any, **keywords: Any) -> None:
+    """Refuse: AllenNLP's trainer is not part of this package.
+
+    Raises
+    ------
+    OutOfScopeError
+        Always.
+    """
+    message = (
+        "train_model belongs to AllenNLP's trainer, which is not part of sklearn_elmo. "
+        "Train a module that contains sklearn_elmo.Elmo with PyTorch, or features of "
+        "ElmoVectorizer with scikit-learn."
+    )
+    raise OutOfScopeError(message)
