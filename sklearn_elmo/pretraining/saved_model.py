@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import tokenize
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -217,7 +218,7 @@ def read_softmax(source: Any, model_digest: str) -> SavedSoftmax | None:
     except (
         *(OSError, ValueError, KeyError, TypeError, EOFError, MemoryError),
         *(AttributeError, IndexError, NotImplementedError, RuntimeError, SyntaxError),
-        *(zipfile.BadZipFile, zlib.error),
+        *(zipfile.BadZipFile, zlib.error, tokenize.TokenError),
     ) as error:
         message = (
             f"The softmax or vocabulary in {str(folder)!r} is damaged ({error}); "
