@@ -1,4 +1,4 @@
-"""Names and files of models -> loaded models, one copy a process.
+"""From names and files of models to loaded models, one copy per process.
 
 Nothing here downloads unless `fetch` is called, or the environment variable
 ``SKLEARN_ELMO_DOWNLOAD`` is 1.
@@ -16,9 +16,11 @@ from sklearn_elmo import downloads
 from sklearn_elmo.bilm.layout import WeightLayout
 from sklearn_elmo.bilm.locations import ModelSource, expand_path, find_files, unreadable
 from sklearn_elmo.bilm.weights import ModelFiles, read_model, read_options
-from sklearn_elmo.downloads import REGISTRY, fetch
+from sklearn_elmo.downloads import REGISTRY, ModelEntry, RemoteFile, fetch
+from sklearn_elmo.downloads.hashes import Fingerprint, fingerprint
 from sklearn_elmo.errors import (
     InvalidParameterError,
+    ModelFileError,
     ModelFileNotFoundError,
     ModelMismatchError,
 )
@@ -43,22 +45,45 @@ __all__ = [
     "locate",
     "open_model",
     "resolve_device",
+    "verify",
 ]
 
 DEFAULT_MODEL = "default"
 DEVICE_NAME = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 
 _DEFAULT_FOLDER = Path(__file__).parent / "default_model"
+_BUNDLED = ModelEntry(
+    name=DEFAULT_MODEL,
+    description="English, bundled; Wikipedia, books, news; LSTM 512/256, 1 highway",
+    options=RemoteFile(
+        "options.json",
+        urls=(),
+        size=588,
+        sha256="9b567afaa9acfbe0a50ff4a281a041f70a1ca7e0aa3594ba62beeb3f8dc33202",
+    ),
+    weights=RemoteFile(
+        "weights.hdf5",
+        urls=(),
+        size=14_523_100,
+        sha256="a7ced4f82730cde9972b3d0a3ab92f338d4f3ea2d75252089a8c843e47d9a01f",
+    ),
+    languages=("en",),
+    credits="The sklearn_elmo developers, BSD-3-Clause. Trained on openly licensed "
+    "text, and with sentence vectors of all-MiniLM-L6-v2 and all-mpnet-base-v2 as "
+    "targets; sources in MODEL_CARD.md beside the weights.",
+    n_parameters=7_176_016,
+    width=512,
+)
 
-# Models kept while no estimator is at work, so that the next clone of a search finds
-# them loaded.
+# Models kept while no estimator uses them, so that the next clone in a search finds
+# its model loaded.
 _MOST_MODELS = 3
 
 
 def list_models() -> list[str]:
-    """Return the names of all models that can be asked for by name.
+    """Return the names that `model` parameters accept.
 
-    Those of AllenNLP have to be fetched once; see `describe`.
+    AllenNLP's models have to be fetched once; see `describe`.
 
     Examples
     --------
@@ -71,7 +96,7 @@ def list_models() -> list[str]:
 
 
 def describe(name_or_path: ModelSource) -> dict[str, Any]:
-    """Say what a model is, without loading it.
+    """Describe a model without loading it.
 
     Parameters
     ----------
@@ -81,18 +106,26 @@ def describe(name_or_path: ModelSource) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``name``, ``source`` (where its files are, None if it has not been fetched) and,
-        where they are known: ``n_layers`` (LSTM layers, without layer 0), ``width``
+        ``name``, ``source`` (the folder or zip file; None if it has not been fetched)
+        and, if they are known: ``n_layers`` (LSTM layers, without layer 0), ``width``
         (of a layer, D), ``n_parameters``, ``bytes``, ``options``, ``description``,
-        ``languages``, ``credits``.
+        ``languages``, ``credits`` (authors and licence), ``sha256`` (of each file, as
+        recorded in the package; see `verify`).
 
     Raises
     ------
     ModelFileError
         If there is no such name or path, or the files cannot be read.
+
+    Examples
+    --------
+    >>> from sklearn_elmo import models
+    >>> description = models.describe("default")
+    >>> description["languages"], description["width"], description["n_layers"]
+    (['en'], 512, 2)
     """
     description: dict[str, Any] = {"name": str(name_or_path), "source": None}
-    entry = REGISTRY.get(name_or_path) if isinstance(name_or_path, str) else None
+    entry = _known_entry(name_or_path)
     if entry is not None:
         description |= {
             "description": entry.description,
@@ -101,7 +134,9 @@ def describe(name_or_path: ModelSource) -> dict[str, Any]:
             "n_parameters": entry.n_parameters,
             "width": entry.width,
         }
-        if downloads.fetched_folder(entry.name) is None:
+        if hashes := {file.name: file.sha256 for file in entry.files if file.sha256}:
+            description["sha256"] = hashes
+        if entry is not _BUNDLED and downloads.fetched_folder(entry.name) is None:
             return description
     location = locate(name_or_path)
     paths = find_files(location)
@@ -112,13 +147,68 @@ def describe(name_or_path: ModelSource) -> dict[str, Any]:
         "n_layers": options.n_layers,
         "width": options.output_dim,
         "n_parameters": sum(math.prod(shape) for shape in shapes),
-        "bytes": sum(path.stat().st_size for path in paths),
+        "bytes": sum(_status(path).st_size for path in paths),
         "options": options.to_dict(),
     }
 
 
+def verify(name: str) -> dict[str, Fingerprint]:
+    """Check that a model's files are unchanged.
+
+    The hashes of the bundled model are recorded in the package, and those of a fetched
+    or imported model when it arrived.
+
+    Parameters
+    ----------
+    name : str
+        ``"default"``, or the name of a fetched or imported model.
+
+    Returns
+    -------
+    dict of str to Fingerprint
+        ``sha256`` and ``size`` of each file.
+
+    Raises
+    ------
+    ModelFileError, DownloadError
+        If a file has changed.
+    ModelNotFetchedError
+        If there is no such model.
+
+    Examples
+    --------
+    >>> from sklearn_elmo import models
+    >>> sorted(models.verify("default"))
+    ['options.json', 'weights.hdf5']
+    """
+    if name != DEFAULT_MODEL:
+        return downloads.verify(name)
+    return {file.name: _verify_bundled(file) for file in _BUNDLED.files}
+
+
+def _verify_bundled(file: RemoteFile) -> Fingerprint:
+    path = _DEFAULT_FOLDER / file.name
+    try:
+        found = fingerprint(path)
+    except OSError as error:
+        raise unreadable(path, error) from error
+    if found.sha256 != file.sha256:
+        message = (
+            f"The file {str(path)!r} of the bundled model has the SHA-256 "
+            f"{found.sha256}; expected {file.sha256}. Install sklearn-elmo again."
+        )
+        raise ModelFileError(message)
+    return found
+
+
+def _known_entry(name_or_path: ModelSource) -> ModelEntry | None:
+    if name_or_path == DEFAULT_MODEL:
+        return _BUNDLED
+    return REGISTRY.get(name_or_path) if isinstance(name_or_path, str) else None
+
+
 def load(name_or_path: ModelSource = DEFAULT_MODEL, device: str = "cpu") -> "BiLm":
-    """Load a model as a PyTorch module of the caller's own.
+    """Load a new copy of a model as a PyTorch module.
 
     Parameters
     ----------
@@ -264,7 +354,7 @@ def _read(location: ModelSource | TrainedModel) -> ModelFiles:
 
 
 def resolve_device(device: str) -> str:
-    """Turn ``"auto"`` into a device, and check that a named one is there.
+    """Return the device to use, and check that PyTorch has it.
 
     Raises
     ------
@@ -289,15 +379,15 @@ def resolve_device(device: str) -> str:
     }[kind]
     if int(number or 0) >= count:
         message = (
-            f"The 'device' parameter is {device!r}, but PyTorch sees {count} devices "
-            f"of the kind {kind!r} here. Use device='auto'."
+            f"The 'device' parameter is {device!r}, but PyTorch finds {count} devices "
+            f"of type {kind!r}. Use device='auto'."
         )
         raise InvalidParameterError(message)
     return device
 
 
 def locate(name_or_path: ModelSource) -> ModelSource:
-    """Turn a name into the folder where its files are; leave paths as they are.
+    """Return the folder of a named model; return paths unchanged.
 
     Raises
     ------
@@ -320,12 +410,9 @@ def locate(name_or_path: ModelSource) -> ModelSource:
 
 
 def _identify(path: Path) -> tuple[str, int, int, int, int]:
-    """Return what changes when a file is replaced."""
-    try:
-        status = path.stat()
-    except (OSError, ValueError) as error:
-        raise unreadable(path, error) from error
-    # Size and time alone can be kept by a copy; the time of change can't.
+    """Return values that change when a file is replaced."""
+    status = _status(path)
+    # A copy can keep the size and the time of modification, but not st_ctime_ns.
     return (
         str(path.resolve()),
         status.st_size,
@@ -335,11 +422,18 @@ def _identify(path: Path) -> tuple[str, int, int, int, int]:
     )
 
 
-def _forget_models() -> None:
-    """Begin anew in a forked child.
+def _status(path: Path) -> os.stat_result:
+    try:
+        return path.stat()
+    except (OSError, ValueError) as error:
+        raise unreadable(path, error) from error
 
-    Encoders on accelerators do not survive a fork, and another thread may have held a
-    lock at that moment.
+
+def _forget_models() -> None:
+    """Start empty in a forked child process.
+
+    Encoders on accelerators do not survive a fork, and another thread may have held
+    the lock at that moment.
     """
     global _models_lock
     _models.clear()

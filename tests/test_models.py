@@ -12,7 +12,11 @@ import pytest
 import torch
 
 from sklearn_elmo import ElmoVectorizer, models
-from sklearn_elmo.errors import InvalidParameterError, ModelFileError
+from sklearn_elmo.errors import (
+    InvalidParameterError,
+    ModelFileError,
+    ModelNotFetchedError,
+)
 from sklearn_elmo.models import LoadedModel, open_model, resolve_device
 
 
@@ -46,6 +50,41 @@ def test_describe_counts_the_parameters(tiny_model):
     assert models.describe(tiny_model)["n_parameters"] == sum(
         array.size for array in model.to_arrays().values()
     )
+
+
+def test_describe_the_bundled_model():
+    described = models.describe("default")
+    assert described["languages"] == ["en"]
+    assert "BSD-3-Clause" in described["credits"]
+    assert described["description"]
+    assert described["width"] == 512
+    assert described["n_parameters"] == 7_176_016
+    assert described["bytes"] == 14_523_100 + 588
+    found = {name: file.sha256 for name, file in models.verify("default").items()}
+    assert described["sha256"] == found
+
+
+@pytest.mark.parametrize("name", ["options.json", "weights.hdf5"])
+def test_verify_notices_a_changed_bundled_model(tmp_path, monkeypatch, name):
+    folder = shutil.copytree(models._DEFAULT_FOLDER, tmp_path / "default_model")
+    monkeypatch.setattr(models, "_DEFAULT_FOLDER", folder)
+    sizes = {file.name: file.stat().st_size for file in folder.iterdir()}
+    assert all(
+        found.size == sizes[file] for file, found in models.verify("default").items()
+    )
+    data = bytearray((folder / name).read_bytes())
+    data[len(data) // 2] ^= 1
+    (folder / name).write_bytes(data)
+    with pytest.raises(ModelFileError, match=name):
+        models.verify("default")
+    (folder / name).unlink()
+    with pytest.raises(FileNotFoundError, match=name):
+        models.verify("default")
+
+
+def test_verify_a_model_that_is_not_here():
+    with pytest.raises(ModelNotFetchedError, match="no_such_model"):
+        models.verify("no_such_model")
 
 
 def test_describe_a_model_that_was_not_fetched():
