@@ -397,11 +397,23 @@ def test_verify_finds_a_flipped_bit(server: Server, toy_model: str) -> None:
         downloads.verify(toy_model)
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'{"models/toy/weights.hdf5": 3}',
+        b"\xff\xfe{}",
+        b"[" * 100_000,
+        b"[]",
+        b'{"a": {"sha256": "0", "size": Infinity}}',
+        b'{"a": {"sha256": "0", "size": 1}, "a": {"sha256": "1", "size": 1}}',
+    ],
+    ids=["type", "bytes", "deep", "list", "infinity", "twice"],
+)
 def test_damaged_record_of_hashes_is_no_licence_to_skip_the_check(
-    toy_model: str, home: Path
+    toy_model: str, home: Path, content: bytes
 ) -> None:
     home.mkdir()
-    (home / "known_hashes.json").write_text('{"models/toy/weights.hdf5": 3}')
+    (home / "known_hashes.json").write_bytes(content)
     with pytest.raises(DownloadError, match="record of file hashes"):
         downloads.fetch(toy_model, settings=QUICK)
 

@@ -1,4 +1,4 @@
-"""The data sets of a weight file, and how they map to the model's parameters.
+"""The data sets of a weight file, and how they map to the parameters of the model.
 
 Files hold TensorFlow's order (gates i, j, f, o; weights as ``x @ W``; no forget bias),
 the model holds PyTorch's (gates i, f, g, o; weights as ``W @ x``; forget bias 1 added).
@@ -24,7 +24,7 @@ _LSTM = "_elmo_lstm."
 
 @dataclass(frozen=True)
 class WeightLayout:
-    """Which data sets a model of these options has, with names and shapes.
+    """Names and shapes of the data sets of a model.
 
     Parameters
     ----------
@@ -41,10 +41,10 @@ class WeightLayout:
 
     @classmethod
     def of(cls, options: BiLmOptions, dataset_names: Iterable[str]) -> Self:
-        """Tell the layout from the names in a weight file.
+        """Infer the layout from the names in a weight file.
 
-        A projection may be missing only where the widths on its two sides agree;
-        otherwise it counts as expected, and its absence as damage.
+        A projection may be missing only if the widths on both sides of it are equal.
+        Otherwise it is expected, and a file without it is damaged.
         """
         names = set(dataset_names)
         return cls(
@@ -57,7 +57,7 @@ class WeightLayout:
 
     @classmethod
     def of_parameters(cls, options: BiLmOptions, names: Iterable[str]) -> Self:
-        """Tell the layout from the names of a model's parameters."""
+        """Infer the layout from the names of the parameters of a model."""
         names = set(names)
         return cls(
             options,
@@ -89,7 +89,7 @@ class WeightLayout:
         return shapes
 
     def to_parameters(self, arrays: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
-        """Turn data sets into the model's parameters.
+        """Convert data sets to parameters of the model.
 
         Parameters
         ----------
@@ -98,7 +98,7 @@ class WeightLayout:
         """
         o = self.options
         parameters = {
-            # Row 0 stands for "no token".
+            # Row 0 means "no token".
             f"{_CNN}_char_embedding_weights": np.pad(
                 arrays["char_embed"], ((1, 0), (0, 0))
             )
@@ -111,7 +111,7 @@ class WeightLayout:
             parameters[f"{name}.bias"] = arrays[f"CNN/b_cnn_{i}"]
         for k in range(o.n_highway):
             name, group = f"{_CNN}_highways._layers.{k}", f"CNN_high_{k}"
-            # The file's "carry" gate lets the new value in; ours lets the old one by.
+            # The "carry" gate of the file scales the new value, ours the old one.
             parameters[f"{name}.weight"] = np.concatenate(
                 [arrays[f"{group}/W_transform"].T, -arrays[f"{group}/W_carry"].T]
             )
@@ -135,7 +135,7 @@ class WeightLayout:
         return {key: np.ascontiguousarray(value) for key, value in parameters.items()}
 
     def to_arrays(self, parameters: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
-        """Turn the model's parameters into data sets; undoes `to_parameters`."""
+        """Convert parameters to data sets; the inverse of `to_parameters`."""
         o = self.options
         arrays = {"char_embed": parameters[f"{_CNN}_char_embedding_weights"][1:]}
         for i in range(len(o.filters)):

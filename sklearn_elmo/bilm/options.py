@@ -1,18 +1,20 @@
-"""The shape of a bidirectional language model, as its ``options.json`` says it."""
+"""Hyper-parameters of a bidirectional language model, as in ``options.json``."""
 
 import math
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 from sklearn_elmo.errors import ModelFileError
+from sklearn_elmo.messages import quote
 
 __all__ = ["BiLmOptions"]
 
 _MISSING = object()
-# No model comes near these; larger numbers can only be damage.
+# Far beyond any model, so that larger numbers are damage.
 _MOST_LAYERS = 100
+_MOST_FILTERS = 1000
 _MOST_CHARACTERS = 10_000
 
 
@@ -23,24 +25,24 @@ class BiLmOptions:
     Parameters
     ----------
     char_dim : int
-        Width of a character's embedding.
+        Width of a character embedding.
     filters : tuple of (width, count)
-        The convolutions over characters; ``n_filters`` is the sum of the counts.
+        Convolutions over characters; ``n_filters`` is the sum of the counts.
     n_highway : int
         Highway layers after the convolutions.
     activation : {"relu", "tanh"}
         Activation of the convolutions.
     max_characters : int
-        Characters kept per token, its begin and end marks included.
+        Characters kept per token, including the marks of its beginning and end.
     n_characters : int
-        262 in models that are ready for use, 261 in those just trained by bilm-tf.
-        Both mean the same weights.
+        262 in models that are ready to use, 261 in those that bilm-tf has just trained.
+        The weights are the same.
     n_layers : int
         biLSTM layers, L.
     cell_dim, projection_dim : int
-        Width of an LSTM cell, C, and of what it puts out, P.
+        Width of an LSTM cell, C, and of its projected output, P.
     cell_clip, proj_clip : float or None
-        Bounds of the cell and of the projected output; None does not clip.
+        Bounds of the cell and of the projected output; None means no clipping.
     use_skip_connections : bool
         Whether a layer's input is added to its output from the second layer on.
     """
@@ -65,14 +67,14 @@ class BiLmOptions:
 
     @property
     def output_dim(self) -> int:
-        """Width of a layer, D: the forward and the backward half side by side."""
+        """Width of a layer, D: the forward and the backward direction together."""
         return 2 * self.projection_dim
 
     @classmethod
     def from_dict(cls, options: Mapping[str, Any], source: str) -> Self:
-        """Read the layout of AllenNLP and bilm-tf.
+        """Parse options in the layout of AllenNLP and bilm-tf.
 
-        Keys that do not change the numbers are ignored, and keys that bilm-tf leaves
+        Keys that do not change the numbers are ignored. Keys that bilm-tf may leave
         out have bilm-tf's defaults: no clipping, no highway, no skip connections, one
         layer.
 
@@ -86,7 +88,7 @@ class BiLmOptions:
         Raises
         ------
         ModelFileError
-            If a key is missing or has a value that no model can have.
+            If a key is missing or has an impossible value.
         """
         reader = _Reader(options, source)
         return cls(
@@ -137,7 +139,7 @@ class BiLmOptions:
 
 
 class _Reader:
-    """Look values up in nested options; say where and what when one is wrong."""
+    """Typed access to nested options; errors name the key and the value."""
 
     def __init__(self, options: Mapping[str, Any], source: str) -> None:
         if not isinstance(options, Mapping):
@@ -177,20 +179,20 @@ class _Reader:
         # Comparisons, because an int of JSON may be too large for math.isfinite.
         if type(value) not in (int, float) or not 0 <= value <= sys.float_info.max:
             self._refuse(("lstm", key), value, "a number of at least 0, or null")
-        # AllenNLP tests the value for truth, so that 0 means the same as null.
+        # AllenNLP tests the truth of the value, so 0 means the same as null.
         return float(value) or None
 
     def filters(self) -> tuple[tuple[int, int], ...]:
         path = ("char_cnn", "filters")
         value = self._get(path, _MISSING)
-        wanted = "a list of pairs [width, number of filters]"
-        if not isinstance(value, list | tuple) or not value:
-            self._refuse(path, value, wanted)
+        expected = f"1 to {_MOST_FILTERS} pairs [width, number of filters]"
+        if not isinstance(value, list | tuple) or not 0 < len(value) <= _MOST_FILTERS:
+            self._refuse(path, value, expected)
         pairs = []
         for pair in value:
             good = isinstance(pair, list | tuple) and len(pair) == 2
             if not good or not all(type(n) is int and n > 0 for n in pair):
-                self._refuse(path, value, wanted)
+                self._refuse(path, value, expected)
             pairs.append((pair[0], pair[1]))
         widest = max(width for width, _ in pairs)
         longest = self.integer("char_cnn", "max_characters_per_token", least=3)
@@ -210,7 +212,7 @@ class _Reader:
             if key not in node:
                 if default is not _MISSING and depth == len(path) - 1:
                     return default
-                found = ", ".join(repr(k) for k in list(node)[:8]) or "no key at all"
+                found = ", ".join(repr(k) for k in list(node)[:8]) or "no key"
                 message = (
                     f"The options in {self._source} have no key {'.'.join(path)!r} "
                     f"(found {found[:200]}). Use the options.json that belongs to the "
@@ -220,9 +222,9 @@ class _Reader:
             node = node[key]
         return node
 
-    def _refuse(self, path: tuple[str, ...], value: object, expected: str) -> None:
+    def _refuse(self, path: tuple[str, ...], value: object, expected: str) -> NoReturn:
         message = (
             f"The options in {self._source} have {'.'.join(path)} = "
-            f"{repr(value)[:40]}; expected {expected}."
+            f"{quote(value)}; expected {expected}."
         )
         raise ModelFileError(message)

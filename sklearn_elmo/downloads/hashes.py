@@ -12,9 +12,11 @@ from pathlib import Path
 
 from sklearn_elmo.atomic_files import write_bytes
 from sklearn_elmo.errors import DownloadError
+from sklearn_elmo.plain_files import open_plain_file, parse_json
 
 HASHES_FILE_NAME = "known_hashes.json"
 LOCK_TIMEOUT_S = 30.0
+_MAX_BYTES = 2**24
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +45,8 @@ def read_known(home: Path) -> dict[str, Fingerprint]:
     """
     path = home / HASHES_FILE_NAME
     try:
-        text = path.read_text(encoding="utf-8")
+        with open_plain_file(path, max_bytes=_MAX_BYTES) as file:
+            content = file.read()
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except OSError as error:
@@ -52,9 +55,9 @@ def read_known(home: Path) -> dict[str, Fingerprint]:
     try:
         return {
             key: Fingerprint(str(value["sha256"]), int(value["size"]))
-            for key, value in json.loads(text).items()
+            for key, value in parse_json(content).items()
         }
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         message = (
             f"The record of file hashes {path} is damaged ({error}); expected a JSON "
             "object of {file: {sha256, size}}. Fix it, or delete it to record "

@@ -42,9 +42,8 @@ def main() -> int:
         arguments.mutants,
         arguments.seed,
         n_processes=arguments.jobs,
+        on_fault=lambda fault: print(fault, end="\n\n", flush=True),
     )
-    for fault in findings.faults:
-        print(fault, end="\n\n")
     outcomes = [*GOOD, *sorted({o for _, o in findings.counts} - set(GOOD))]
     print(f"{'kind':20}", *(f"{outcome:>14}" for outcome in outcomes))
     for name in arguments.kinds:

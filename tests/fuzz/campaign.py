@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -114,6 +114,7 @@ def run_campaign(
     *,
     n_processes: int = 1,
     max_seconds: float = float("inf"),
+    on_fault: Callable[[Fault], None] = lambda fault: None,
 ) -> Findings:
     """Read mutants of all kinds in turn.
 
@@ -129,6 +130,8 @@ def run_campaign(
     n_processes : int, default=1
     max_seconds : float, optional
         Begin no mutant after this time.
+    on_fault : callable, optional
+        Receives each fault as it is found.
     """
     from .kinds import BY_NAME
     from .worker import prepare
@@ -152,6 +155,7 @@ def run_campaign(
                     detail = "\n".join([answer.get("folder", ""), answer["detail"]])
                     fault = Fault(name, number, answer["outcome"], detail.strip())
                     findings.faults.append(fault)
+                    on_fault(fault)
         except Empty:
             pass
         finally:
