@@ -152,7 +152,8 @@ class _Decompressed(io.RawIOBase):
                 raise
             message = (
                 f"{self._name} is damaged or truncated: decompression fails after "
-                f"{self._n_bytes} bytes ({cause}). Get or write the file again."
+                f"{self._n_bytes} bytes ({cause or type(cause).__name__}). Get or write "
+                "the file again."
             )
             raise self._error(message) from cause
         self._n_bytes += n_bytes
@@ -172,6 +173,7 @@ def _is_damage(cause: Exception) -> bool:
     if isinstance(cause, OSError):
         return cause.errno is None
     return (
-        isinstance(cause, (EOFError, ValueError, zlib.error))
+        # The header of an xz file can ask for gigabytes.
+        isinstance(cause, (EOFError, ValueError, MemoryError, zlib.error))
         or type(cause).__name__ in _DECODER_ERRORS
     )

@@ -50,6 +50,22 @@ def test_several_frames_are_one_text(suffix: str, tmp_path: Path) -> None:
         assert file.read() == b"first\nsecond\n"
 
 
+def test_header_that_asks_for_all_memory_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An xz file can ask for a dictionary of 4 GiB."""
+    path = tmp_path / "text.xz"
+    path.write_bytes(compress(".xz", LINES))
+
+    def ask(*_: object) -> int:
+        raise MemoryError
+
+    file = open_compressed(path, error=CorpusError)
+    monkeypatch.setattr(lzma.LZMAFile, "readinto", ask)
+    with file, pytest.raises(CorpusError, match=r"text\.xz.*MemoryError"):
+        file.read()
+
+
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_truncated_streams_are_refused(suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"cut{suffix}"

@@ -91,6 +91,8 @@ class Process:
             "PYTHONPATH": os.pathsep.join(places),
             "OMP_NUM_THREADS": "1",
             "PYTHONFAULTHANDLER": "1",
+            # Arrow's own allocator reserves the whole of the limited address space.
+            "ARROW_DEFAULT_MEMORY_POOL": "system",
         }
         with self._errors.open("wb") as errors:
             self._process = subprocess.Popen(
