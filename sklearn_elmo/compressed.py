@@ -150,10 +150,10 @@ class _Decompressed(io.RawIOBase):
         except Exception as cause:
             if not _is_damage(cause):
                 raise
+            reason = str(cause) or type(cause).__name__
             message = (
                 f"{self._name} is damaged or truncated: decompression fails after "
-                f"{self._n_bytes} bytes ({cause or type(cause).__name__}). Get or write "
-                "the file again."
+                f"{self._n_bytes} bytes ({reason}). Get or write the file again."
             )
             raise self._error(message) from cause
         self._n_bytes += n_bytes
