@@ -81,7 +81,7 @@ def open_compressed(
         The file cannot be read.
     """
     if isinstance(source, (str, os.PathLike)):
-        path = Path(source).expanduser()
+        path = Path(os.path.expanduser(source))
         name = name or str(path)
         raw: IO[bytes] = path.open("rb", buffering=_BUFFER_BYTES)
     else:

@@ -125,7 +125,7 @@ def test_verify_finds_damage(
     assert error.startswith("sklearn-elmo models: error: ")
     assert "options.json has the SHA-256" in error
     assert main(["models", "verify", "medium"]) == 1
-    assert "here are: small" in capsys.readouterr().err
+    assert "only: small" in capsys.readouterr().err
 
 
 def test_import_a_folder_or_two_files(
@@ -137,7 +137,7 @@ def test_import_a_folder_or_two_files(
     assert downloads.local_names() == ["mine", "mine-too"]
     capsys.readouterr()
     assert main(["models", "import", "mine", str(tiny_model)]) == 1
-    assert "already" in capsys.readouterr().err
+    assert "There is a model named" in capsys.readouterr().err
     assert main(["models", "import", "three", *files, "x"]) == 2
 
 
@@ -154,5 +154,5 @@ def test_import_refuses_what_is_no_model(
 
 def test_unknown_name_lists_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models", "fetch", "orignal"]) == 1
-    assert "there are small, medium, original" in capsys.readouterr().err
+    assert "only small, medium, original" in capsys.readouterr().err
     assert main(["models"]) == 2

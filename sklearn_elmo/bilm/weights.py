@@ -144,7 +144,7 @@ def write_model(
     import h5py
 
     stored = _as_stored(options, arrays, dtype)
-    folder = Path(folder).expanduser()
+    folder = Path(os.path.expanduser(folder))
     folder.mkdir(parents=True, exist_ok=True)
     # In memory first: HDF5 crashes the process when it cannot write to a full disk.
     image = io.BytesIO()

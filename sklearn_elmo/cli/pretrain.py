@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import itertools
 import json
+import os
 import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -157,7 +158,7 @@ def _pretrain(arguments: argparse.Namespace) -> None:
     )
     # Errors in paths should show now, not after hours.
     text = _open_text(arguments)
-    folder = Path(arguments.folder).expanduser()
+    folder = Path(os.path.expanduser(arguments.folder))
     with _new_folder(folder):
         pretrainer.fit(text)
         pretrainer.save(folder, dtype="float16" if arguments.float16 else "float32")

@@ -1,18 +1,16 @@
-"""Models of others: where they lie, and how they are fetched.
+"""Published models: where they are, and how they are downloaded.
 
-``registry`` is data (names, addresses, sizes, credits), ``address`` reads the
-addresses people have in their old code, ``transfer`` moves bytes (resumed,
-checked, one process at a time), ``hashes`` remembers what a file was when it
-first came, and ``library`` is what the rest of the package calls.
+``registry`` is data (names, addresses, sizes, credits), ``address`` understands the
+addresses in old code, ``transfer`` downloads (resumed, bounded, checked, one process at
+a time), ``hashes`` records the hash of each file at its first download, and ``library``
+is what the rest of the package calls.
 
-Nothing is ever downloaded unless somebody asked for that very file: by
-`fetch`, by handing over a URL, or by ``SKLEARN_ELMO_DOWNLOAD=1``.
+Nothing is downloaded unless the user asks for that file: with `fetch`, by passing a
+URL, or with ``SKLEARN_ELMO_DOWNLOAD=1``.
 
-The transfer is written on the standard library's ``urllib`` (as are
-scikit-learn's own data set fetchers), not on pooch: what is needed here beyond
-a hash and a rename (resuming with ``If-Range``, mirrors, a lock against a
-second process, hashes recorded at first sight) pooch leaves to its caller, and
-it would bring three dependencies before the first model could be fetched.
+The transfer uses the standard library's ``urllib``, as do scikit-learn's own data set
+fetchers, not pooch: pooch leaves resuming with ``If-Range``, mirrors, a lock against a
+second process and recorded hashes to its caller, and would add three dependencies.
 """
 
 from sklearn_elmo.downloads.address import is_url

@@ -1,14 +1,17 @@
-"""The addresses of model files, old and new ways of writing them."""
+"""The addresses of model files, in their old and new spellings."""
 
 import os
 import re
 from urllib.parse import urlsplit, urlunsplit
 
+from sklearn_elmo.errors import InvalidParameterError
+from sklearn_elmo.messages import quote
+
 OFFICIAL_BASE_URL = "https://allennlp.s3.amazonaws.com/models/elmo/"
-"""Where AllenNLP's models have lain since 2019."""
+"""Where AllenNLP's models have been since 2019."""
 
 MIRROR_VARIABLE = "SKLEARN_ELMO_MIRROR"
-"""Base URL that is asked before `OFFICIAL_BASE_URL` (same paths below it)."""
+"""Base URL that is tried before `OFFICIAL_BASE_URL`, with the same paths below."""
 
 _S3_PATH_STYLE = re.compile(r"s3([.-][a-z0-9-]+)?\.amazonaws\.com")
 _S3_HOST_STYLE = re.compile(
@@ -18,7 +21,7 @@ _SCHEMES = ("http", "https", "s3")
 
 
 def is_url(text: object) -> bool:
-    """Tell whether a value names something on a server rather than a local path.
+    """Return True if a value is the URL of a file, not a local path.
 
     Examples
     --------
@@ -31,10 +34,15 @@ def is_url(text: object) -> bool:
 
 
 def canonical_url(url: str) -> str:
-    """Give the one spelling under which a file is remembered.
+    """Return the spelling of a URL that identifies its local copy.
 
-    The three ways to write an S3 object become the same URL, so that the old
-    how-to's addresses and today's share one local copy.
+    The three ways to write the address of an S3 object become the same URL, so that
+    addresses of the old how-to and current ones share one copy.
+
+    Raises
+    ------
+    InvalidParameterError
+        The URL cannot be parsed or has no host.
 
     Examples
     --------
@@ -43,8 +51,16 @@ def canonical_url(url: str) -> str:
     >>> canonical_url("s3://allennlp/models/x.json")
     'https://allennlp.s3.amazonaws.com/models/x.json'
     """
-    parts = urlsplit(url)
-    host = parts.netloc.lower()
+    try:
+        parts = urlsplit(url)
+        host = parts.netloc.lower()
+        has_host = bool(parts.hostname)
+        url.encode("utf-8")
+    except ValueError:  # also of characters that cannot be encoded
+        has_host = False
+    if not has_host:
+        message = f"{quote(url)} is not a valid URL. Check its host and brackets."
+        raise InvalidParameterError(message)
     path = parts.path
     if parts.scheme == "s3":
         host = f"{parts.netloc}.s3.amazonaws.com"
@@ -59,10 +75,10 @@ def canonical_url(url: str) -> str:
 
 
 def candidate_urls(url: str) -> tuple[str, ...]:
-    """List the addresses to try for one file, best first, without repeats.
+    """Return the addresses to try for one file, best first, without repeats.
 
-    The user's mirror (`MIRROR_VARIABLE`) comes first for official files, then
-    the address as it was given, then its canonical spelling.
+    The user's mirror (`MIRROR_VARIABLE`) comes first for official files, then the
+    address as given, then its canonical spelling.
     """
     canonical = canonical_url(url)
     candidates = []

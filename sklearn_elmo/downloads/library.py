@@ -1,7 +1,6 @@
-"""The user's folder of fetched models, and the ways into it."""
+"""The user's folder of downloaded models, and everything that adds to it."""
 
 import hashlib
-import json
 import os
 import re
 import shutil
@@ -29,6 +28,8 @@ from sklearn_elmo.errors import (
     ModelFileError,
     ModelNotFetchedError,
 )
+from sklearn_elmo.messages import quote
+from sklearn_elmo.plain_files import parse_json
 
 if TYPE_CHECKING:
     from sklearn_elmo.downloads.transfer import TransferSettings
@@ -44,26 +45,26 @@ _LOCAL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 def home_folder() -> Path:
-    """Return the folder that fetched files lie in.
+    """Return the folder of downloaded files.
 
-    ``SKLEARN_ELMO_HOME`` where it is set, else the user's cache folder of this
-    operating system. It need not exist.
+    It is ``SKLEARN_ELMO_HOME`` if that is set, otherwise the user's cache folder of
+    this operating system. It may not exist.
     """
     chosen = os.environ.get(HOME_VARIABLE)
     if chosen:
-        return Path(chosen).expanduser()
+        return Path(os.path.expanduser(chosen))
     return Path(platformdirs.user_cache_dir("sklearn_elmo"))
 
 
 def download_allowed() -> bool:
-    """Tell whether ``SKLEARN_ELMO_DOWNLOAD=1`` lets `fit` fetch a model itself."""
+    """Return True if ``SKLEARN_ELMO_DOWNLOAD=1`` allows `fit` to fetch a model."""
     return os.environ.get(DOWNLOAD_VARIABLE, "").lower() in ("1", "true", "yes")
 
 
 def fetched_folder(name: str) -> Path | None:
     """Return the folder of a fetched or imported model, or None.
 
-    Nothing is read but the folder's list of files: this costs no time.
+    Only the list of files is read, so this is fast.
 
     Parameters
     ----------
@@ -79,7 +80,7 @@ def fetched_folder(name: str) -> Path | None:
 
 
 def local_names() -> list[str]:
-    """List the names of all models that are fetched or imported, sorted."""
+    """Return the sorted names of all fetched or imported models."""
     models = home_folder() / "models"
     if not models.is_dir():
         return []
@@ -89,12 +90,12 @@ def local_names() -> list[str]:
 
 
 def model_folder(name: str) -> Path:
-    """Return the folder of a registered model, fetching only where that is allowed.
+    """Return the folder of a registered model; fetch it only if that is allowed.
 
     Raises
     ------
     ModelNotFetchedError
-        It is not here, and ``SKLEARN_ELMO_DOWNLOAD`` is not 1.
+        It has not been fetched, and ``SKLEARN_ELMO_DOWNLOAD`` is not 1.
     """
     folder = fetched_folder(name)
     if folder is not None:
@@ -105,7 +106,7 @@ def model_folder(name: str) -> Path:
     message = (
         f"The model {name!r} has not been fetched to {home_folder()}. Fetch it once "
         f"with 'sklearn-elmo models fetch {name}' (or models.fetch({name!r})), or set "
-        f"{DOWNLOAD_VARIABLE}=1 to let it be fetched when it is first needed."
+        f"{DOWNLOAD_VARIABLE}=1 to fetch it when it is first needed."
     )
     raise ModelNotFetchedError(message)
 
@@ -117,19 +118,19 @@ def fetch(
     sha256: Mapping[str, str] | None = None,
     settings: "TransferSettings | None" = None,
 ) -> Path:
-    """Fetch a registered model, unless it is here already.
+    """Fetch a registered model, unless it has been fetched before.
 
     Parameters
     ----------
     name : str
         Name in `REGISTRY`.
     progress : bool
-        Show a bar on stderr.
+        Show a progress bar on stderr.
     sha256 : mapping of file name to hexadecimal SHA-256, optional
-        Pins ``"options.json"`` or ``"weights.hdf5"``: another file is refused,
-        also one that is here already.
+        Pins ``"options.json"`` or ``"weights.hdf5"``: a file with another hash is
+        refused, also if it was fetched before.
     settings : TransferSettings, optional
-        Time-outs and numbers of attempts.
+        Time-outs, attempts and limits.
 
     Returns
     -------
@@ -139,8 +140,8 @@ def fetch(
     Raises
     ------
     DownloadError
-        What came is not what was promised, pinned, or recorded at the first
-        download; or nothing came.
+        The download failed, or the file does not have the registered, pinned or
+        recorded hash.
     """
     entry = _entry(name)
     pins = dict(sha256 or {})
@@ -164,7 +165,7 @@ def fetch(
 
 
 def fetched_url(url: str) -> Path | None:
-    """Return the local copy of a URL, or None where it has not been fetched."""
+    """Return the local copy of a URL, or None if it has not been fetched."""
     path, _ = _place_of(url)
     return path if path.is_file() else None
 
@@ -176,11 +177,10 @@ def fetch_url(
     progress: bool = False,
     settings: "TransferSettings | None" = None,
 ) -> Path:
-    """Fetch a file whose address the caller gave, unless it is here already.
+    """Fetch the file of a URL, unless it has been fetched before.
 
-    The addresses of AllenNLP's old how-to (``s3-us-west-2.amazonaws.com``) are
-    served from where the files lie today when they fail, and share the local copy
-    of the model that `fetch` brings.
+    If an address of AllenNLP's old how-to (``s3-us-west-2.amazonaws.com``) fails, the
+    current one is tried. Both share the local copy with `fetch`.
 
     Parameters
     ----------
@@ -194,12 +194,12 @@ def fetch_url(
     Returns
     -------
     Path
-        The local copy; its name ends like the URL's.
+        The local copy, with the suffix of the URL.
     """
     if not is_url(url):
         message = (
             f"The 'url' parameter of fetch_url must begin with http://, https:// or "
-            f"s3://. Got {url[:40]!r} instead. Local files need no fetching."
+            f"s3://. Got {quote(url)} instead. Pass local files as they are."
         )
         raise InvalidParameterError(message)
     path, known = _place_of(url)
@@ -217,7 +217,7 @@ def fetch_url(
 def import_model(
     name: str, options_file: str | os.PathLike[str], weight_file: str | os.PathLike[str]
 ) -> Path:
-    """Copy a model's two files into the library, for machines without a network.
+    """Copy the two files of a model into the folder, for machines without a network.
 
     Parameters
     ----------
@@ -229,22 +229,22 @@ def import_model(
     Returns
     -------
     Path
-        Folder of the copy; appears whole or not at all.
+        Folder of the copy; it appears complete or not at all.
     """
     if not _LOCAL_NAME.fullmatch(name) or name == "default":
         message = (
             f"The 'name' parameter of import_model must be letters, digits, '.', '_' "
-            f"and '-', and not 'default'. Got {name[:40]!r} instead."
+            f"and '-', and not 'default'. Got {quote(name)} instead."
         )
         raise InvalidParameterError(message)
     folder = home_folder() / "models" / name
     if folder.exists():
         message = (
-            f"A model called {name!r} is in {folder} already. Choose another name, or "
+            f"There is a model named {name!r} in {folder}. Choose another name, or "
             "delete that folder first."
         )
         raise DownloadError(message)
-    sources = [Path(options_file).expanduser(), Path(weight_file).expanduser()]
+    sources = [Path(os.path.expanduser(f)) for f in (options_file, weight_file)]
     entry = REGISTRY.get(name)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".import-") as temporary:
@@ -265,24 +265,24 @@ def import_model(
 
 
 def verify(name: str) -> dict[str, Fingerprint]:
-    """Read a fetched model's files and compare them with what was recorded.
+    """Compare the files of a fetched model with their recorded hashes.
 
     Returns
     -------
     dict of str to Fingerprint
-        By file name, as found.
+        The hash found, by file name.
 
     Raises
     ------
     ModelNotFetchedError
-        It is not here.
+        It has not been fetched.
     DownloadError
-        A file is not what it was when it came.
+        A file has changed since it was fetched.
     """
     folder = fetched_folder(name)
     if folder is None:
         message = (
-            f"There is no model {name!r} in {home_folder()}; here are: "
+            f"There is no model {quote(name)} in {home_folder()}, only: "
             f"{', '.join(local_names()) or 'none'}. Fetch or import it first."
         )
         raise ModelNotFetchedError(message)
@@ -307,15 +307,15 @@ def _obtain(
     progress: bool,
     settings: "TransferSettings | None",
 ) -> None:
-    """Make sure that a file is here and is what it should be."""
-    # Imported only where something is to be fetched: it brings much with it.
+    """Download a file unless it exists; raise if it has the wrong hash."""
+    # Imported only here, because it imports much.
     from sklearn_elmo.downloads.transfer import download
 
     home = home_folder()
     recorded = hashes.read_known(home).get(_key(path))
     if path.is_file():
         if sha256 is not None:
-            # The record was taken from the very file; do not read 400 MB each time.
+            # The record was made from this file: do not read 400 MB each time.
             same_length = recorded and recorded.size == path.stat().st_size
             found = recorded if same_length else None
             _refuse_other(path, found or hashes.fingerprint(path), sha256)
@@ -334,12 +334,12 @@ def _obtain(
 
 
 def _key(path: Path) -> str:
-    """Name of a file in the record of hashes: its place below the home folder."""
+    """Return the key of a file in the record of hashes: its path below the home."""
     return path.relative_to(home_folder()).as_posix()
 
 
 def _place_of(url: str) -> tuple[Path, RemoteFile | None]:
-    """Say where a URL's local copy belongs, and what is known of the file."""
+    """Return the path of the local copy of a URL, and what is known about it."""
     canonical = canonical_url(url)
     for entry in REGISTRY.values():
         for file in entry.files:
@@ -356,17 +356,17 @@ def _entry(name: str) -> ModelEntry:
         return REGISTRY[name]
     except KeyError as error:
         message = (
-            f"There is no model {name[:40]!r} to fetch; there are "
+            f"There is no model {quote(name)} to fetch, only "
             f"{', '.join(REGISTRY)}. Other models are used by their path."
         )
         raise InvalidParameterError(message) from error
 
 
 def _compare(file: RemoteFile, path: Path) -> None:
-    """Refuse an imported file that cannot be the registered one."""
+    """Raise if an imported file is not the registered one."""
     if file.size is not None and path.stat().st_size != file.size:
         message = (
-            f"{path.name} has {path.stat().st_size} bytes; the registered one has "
+            f"{path.name} has {path.stat().st_size} bytes; the registered file has "
             f"{file.size}. Import it under another name."
         )
         raise ModelFileError(message)
@@ -378,31 +378,31 @@ def _refuse_other(path: Path, found: Fingerprint, sha256: str) -> None:
     if found.sha256 != sha256.lower():
         message = (
             f"{path} has the SHA-256 {found.sha256}, expected {sha256.lower()}. "
-            "Delete the file to fetch it anew, or correct the hash."
+            "Delete the file to fetch it again, or correct the hash."
         )
         raise DownloadError(message)
 
 
 def _content_check(file_name: str) -> Callable[[Path], str | None]:
-    """Choose the look at a file's content that fits its name.
+    """Return a check of the content for the suffix of a file.
 
-    Where no hash is known this is what stops a log-in page, answered with status
-    200, from being kept as a model.
+    If no hash is known, it prevents a log-in page that is served with status 200 from
+    being kept as a model.
     """
 
     def begins_with(magic: bytes, kind: str) -> Callable[[Path], str | None]:
         def check(path: Path) -> str | None:
             with path.open("rb") as file:
                 start = file.read(40)
-            return None if start.startswith(magic) else f"no {kind} ({start!r})"
+            return None if start.startswith(magic) else f"not a {kind} ({start!r})"
 
         return check
 
     def is_json(path: Path) -> str | None:
         try:
-            json.loads(path.read_bytes())
+            parse_json(path.read_bytes())
         except ValueError as error:
-            return f"no JSON file ({error})"
+            return f"not a JSON file ({error})"
         return None
 
     match PurePosixPath(file_name).suffix.lower():

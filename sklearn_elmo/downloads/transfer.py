@@ -1,23 +1,28 @@
-"""One file from a server to the disk: resumed, retried, checked, renamed."""
+"""Download one file: resumed, retried, bounded, checked, renamed."""
 
 import contextlib
 import dataclasses
 import http.client
 import json
 import logging
+import os
 import shutil
+import socket
 import ssl
+import stat
+import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import IO, NoReturn
+from typing import IO, Any, NoReturn
 from urllib.parse import urlsplit
 
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
+from sklearn_elmo.atomic_files import write_bytes
 from sklearn_elmo.downloads.hashes import Fingerprint, fingerprint
 from sklearn_elmo.errors import DownloadError
 
@@ -32,40 +37,49 @@ _RETRIED_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 @dataclasses.dataclass(frozen=True)
 class TransferSettings:
-    """How long and how often to try.
+    """How long, how often and how much to try.
 
     Parameters
     ----------
     timeout_s : float
-        Longest silence of a server before the connection counts as cut.
+        Longest silence of a server, and longest time for the head of its answer.
+    min_bytes_per_s : float
+        A connection that is slower than this for ``timeout_s`` is closed.
     attempts : int
-        Connections in a row that may fail without bringing a single new byte,
-        for each address.
+        Consecutive connections per address that may fail without new bytes.
     max_connections : int
-        Connections for each address in all.
+        Connections per address.
     pause_s : float
         Pause before the second attempt; it doubles up to 16 times this.
     lock_timeout_s : float
-        How long to wait for another process that fetches the same file.
+        How long to wait for another process that downloads the same file.
+    max_bytes : int
+        Largest file, if its size is not known.
     """
 
     timeout_s: float = 30.0
+    min_bytes_per_s: float = 100.0
     attempts: int = 5
     max_connections: int = 100
     pause_s: float = 0.5
     lock_timeout_s: float = 3600.0
+    max_bytes: int = 2 * 2**30
 
 
 class _AddressFailedError(Exception):
-    """This address will not give the file; another may."""
+    """This address does not have the file; another one may."""
 
 
 class _ConnectionCutError(Exception):
-    """The connection broke; the same address may give the rest."""
+    """The connection broke; the same address may deliver the rest."""
+
+
+class _StalledError(_ConnectionCutError):
+    """The connection is too slow to count as progress."""
 
 
 class _NothingLeftError(Exception):
-    """The server has no bytes beyond those that are here."""
+    """The server has no bytes beyond those received before."""
 
 
 def download(
@@ -78,39 +92,39 @@ def download(
     progress: bool = False,
     settings: TransferSettings | None = None,
 ) -> Fingerprint:
-    """Bring one file under `target`, unless it is there already.
+    """Download one file to `target`, unless it exists.
 
-    What a cut download leaves (``target.part``) is taken up by the next one.
+    An interrupted download (``target.part``) is resumed by the next call.
 
     Parameters
     ----------
     urls : sequence of str
         Addresses of the same file, tried in this order.
     target : Path
-        Final name; appears whole and checked, or not at all.
+        Final name; the file appears complete and checked, or not at all.
     size, sha256 : optional
-        What the file must be, where known.
+        Expected length in bytes and hexadecimal SHA-256, if known.
     check : callable, optional
-        Looks at the whole file and says what is wrong with it, or None.
+        Returns what is wrong with the complete file, or None.
     progress : bool
-        Show a bar on stderr.
+        Show a progress bar on stderr.
     settings : TransferSettings, optional
 
     Returns
     -------
     Fingerprint
-        Length and SHA-256 of the file that came.
+        Length and SHA-256 of the file.
 
     Raises
     ------
     DownloadError
-        No address gave the right file; the reason for each is named.
+        No address delivered the right file; the reason is given for each.
     """
     settings = settings or TransferSettings()
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{target}.lock", timeout=settings.lock_timeout_s):
-            if target.is_file():  # another process was quicker
+            if target.is_file():  # another process was faster
                 return fingerprint(target)
             return _first_that_works(
                 urls, _Part(target), size, sha256, check, progress, settings
@@ -119,14 +133,14 @@ def download(
         raise
     except Timeout as error:
         message = (
-            f"Another process has been fetching {target} for "
+            f"Another process has been downloading {target} for "
             f"{settings.lock_timeout_s:.0f} s. Wait for it, or end it and try again."
         )
         raise DownloadError(message) from error
     except OSError as error:
         message = (
-            f"{target} could not be written ({error}). Make room or mend the folder's "
-            "rights, or point SKLEARN_ELMO_HOME to another folder."
+            f"{target} could not be written ({error}). Free some space or change the "
+            "permissions, or set SKLEARN_ELMO_HOME to another folder."
         )
         raise DownloadError(message) from error
 
@@ -141,7 +155,7 @@ def _first_that_works(
     settings: TransferSettings,
 ) -> Fingerprint:
     failures: list[str] = []
-    # What an earlier call left may be damaged: then begin anew, with this address.
+    # An earlier part may be damaged: then start again, with the same address.
     resumed = part.size() > 0
     for url in [urls[0], *urls] if resumed else urls:
         try:
@@ -155,17 +169,17 @@ def _first_that_works(
             part.publish()
             return found
     message = (
-        f"{part.target.name} could not be fetched. "
+        f"{part.target.name} could not be downloaded. "
         + "; ".join(dict.fromkeys(failures))
         + ". "
-        "Check the connection and try again (what came so far is kept), or copy the "
-        "file from another machine and import it."
+        "Check the connection and try again (the part received so far is kept), or "
+        "copy the file from another machine and import it."
     )
     raise DownloadError(message)
 
 
 class _Part:
-    """The unfinished file beside its target, and which version of it this is."""
+    """The unfinished file beside its target, and the server's name of its version."""
 
     def __init__(self, target: Path) -> None:
         self.target = target
@@ -174,12 +188,23 @@ class _Part:
 
     def size(self) -> int:
         try:
-            return self.path.stat().st_size
+            status = self.path.lstat()
         except FileNotFoundError:
             return 0
+        if not stat.S_ISREG(status.st_mode):  # a link could lead to any file
+            self.drop()
+            return 0
+        return status.st_size
+
+    def open(self) -> IO[bytes]:
+        """Open for appending, without following a link."""
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+        for name in ("O_NOFOLLOW", "O_CLOEXEC", "O_BINARY"):
+            flags |= getattr(os, name, 0)
+        return os.fdopen(os.open(self.path, flags, 0o666), "ab")
 
     def validator(self) -> str | None:
-        """Value for If-Range: what the server called the version begun here."""
+        """Return the value for If-Range: the server's name of this version."""
         try:
             value = json.loads(self._tag_path.read_text(encoding="utf-8"))["validator"]
         except (OSError, ValueError, KeyError, TypeError):
@@ -189,8 +214,7 @@ class _Part:
     def begin(self, validator: str | None) -> None:
         self.drop()
         if validator is not None:
-            text = json.dumps({"validator": validator})
-            self._tag_path.write_text(text, encoding="utf-8")
+            write_bytes(self._tag_path, json.dumps({"validator": validator}).encode())
 
     def drop(self) -> None:
         self.path.unlink(missing_ok=True)
@@ -204,16 +228,17 @@ class _Part:
 def _fill(
     url: str, part: _Part, size: int | None, progress: bool, settings: TransferSettings
 ) -> None:
-    """Connect to one address until the part is whole."""
+    """Connect to one address until the part is complete."""
     failed_in_a_row = 0
     for _ in range(settings.max_connections):
         before = part.size()
         try:
-            _receive(url, part, size, progress, settings.timeout_s)
+            _receive(url, part, size, progress, settings)
         except _NothingLeftError:
             return
         except _ConnectionCutError as error:
-            failed_in_a_row = 0 if part.size() > before else failed_in_a_row + 1
+            has_progress = part.size() > before and not isinstance(error, _StalledError)
+            failed_in_a_row = 0 if has_progress else failed_in_a_row + 1
             logger.info("%s: %s; %d bytes so far", url, error, part.size())
             if failed_in_a_row >= settings.attempts:
                 reason = f"gave up after {failed_in_a_row} attempts ({error})"
@@ -226,26 +251,30 @@ def _fill(
 
 
 def _receive(
-    url: str, part: _Part, size: int | None, progress: bool, timeout_s: float
+    url: str, part: _Part, size: int | None, progress: bool, settings: TransferSettings
 ) -> None:
-    """Connect once and append what comes."""
+    """Connect once and append what is received."""
     start = part.size()
     validator = part.validator()
-    # Without a word from the server on which version this was, the rest could be
-    # that of another file: begin again.
+    # Without the server's name of this version the rest could belong to another file:
+    # start again.
     headers = {"User-Agent": _USER_AGENT, "Accept-Encoding": "identity"}
     if start and validator:
         headers |= {"Range": f"bytes={start}-", "If-Range": validator}
-    with _open(urllib.request.Request(url, headers=headers), part, timeout_s) as answer:
+    with _open(url, headers, part, settings.timeout_s) as answer:
         start = _agreed_start(answer, part, start)
         remaining = _content_length(answer)
         total = None if remaining is None else start + remaining
         if None not in (total, size) and total != size:
             reason = f"the server offers {total} bytes, expected {size}"
             raise _AddressFailedError(reason)
+        most = settings.max_bytes if size is None else size
+        if total is not None and total > most:
+            reason = f"the server offers {total} bytes, more than the limit of {most}"
+            raise _AddressFailedError(reason)
         _check_disk_space(part, remaining)
         with (
-            part.path.open("ab") as file,
+            part.open() as file,
             tqdm(
                 desc=part.target.name,
                 disable=not progress,
@@ -256,7 +285,7 @@ def _receive(
                 unit_divisor=1024,
             ) as bar,
         ):
-            received = _copy(answer, file, bar)
+            received = _copy(answer, file, bar, part, most - start, settings)
     if remaining is not None and received < remaining:
         reason = f"cut after {start + received} of {total} bytes"
         raise _ConnectionCutError(reason)
@@ -264,13 +293,17 @@ def _receive(
 
 @contextlib.contextmanager
 def _open(
-    request: urllib.request.Request, part: _Part, timeout_s: float
+    url: str, headers: dict[str, str], part: _Part, timeout_s: float
 ) -> Iterator[http.client.HTTPResponse]:
-    """Ask, and sort what may go wrong into 'again' and 'elsewhere'."""
+    """Send a request; translate errors into 'try again' and 'try elsewhere'."""
     try:
-        opener = urllib.request.build_opener(_SafeRedirects)
+        request = urllib.request.Request(url, headers=headers)
+        opener = urllib.request.build_opener(_Http, _Https, _SafeRedirects)
         with opener.open(request, timeout=timeout_s) as answer:
             yield answer
+    except (http.client.InvalidURL, ValueError) as error:
+        reason = f"not a valid address ({error})"
+        raise _AddressFailedError(reason) from error
     except urllib.error.HTTPError as error:
         error.close()
         reason = f"HTTP status {error.code}"
@@ -296,8 +329,56 @@ def _open(
         raise _ConnectionCutError(reason) from error
 
 
+class _Answer(http.client.HTTPResponse):
+    """An answer whose head must arrive within the socket's time-out.
+
+    http.client waits for each line of the head; a server that sends line after line,
+    or one "100 Continue" after the other, would keep it forever.
+    """
+
+    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        self._socket = sock
+
+    def begin(self) -> None:
+        stopped = threading.Event()
+
+        def stop() -> None:
+            stopped.set()
+            with contextlib.suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
+
+        timer = threading.Timer(self._socket.gettimeout() or 0.0, stop)
+        timer.start()
+        try:
+            super().begin()
+        finally:
+            timer.cancel()
+        if stopped.is_set():  # the part of the head that arrived may parse
+            message = "the head of the answer did not end"
+            raise TimeoutError(message)
+
+
+class _HttpConnection(http.client.HTTPConnection):
+    response_class = _Answer
+
+
+class _HttpsConnection(http.client.HTTPSConnection):
+    response_class = _Answer
+
+
+class _Http(urllib.request.HTTPHandler):
+    def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(_HttpConnection, req)
+
+
+class _Https(urllib.request.HTTPSHandler):
+    def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(_HttpsConnection, req, context=ssl.create_default_context())
+
+
 class _SafeRedirects(urllib.request.HTTPRedirectHandler):
-    """Follow redirects, but never from https to http."""
+    """Follow redirects to http and https, but never from https to http."""
 
     def redirect_request(
         self,
@@ -308,18 +389,19 @@ class _SafeRedirects(urllib.request.HTTPRedirectHandler):
         headers: http.client.HTTPMessage,
         newurl: str,
     ) -> urllib.request.Request | None:
-        if urlsplit(req.full_url).scheme == "https" != urlsplit(newurl).scheme:
-            reason = f"it redirects from https to {newurl}"
+        old, new = urlsplit(req.full_url).scheme, urlsplit(newurl).scheme
+        if new not in ("http", "https") or (old == "https" != new):
+            reason = f"it redirects from {old} to {newurl[:200]}"
             raise _AddressFailedError(reason)
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
 def _agreed_start(answer: http.client.HTTPResponse, part: _Part, asked: int) -> int:
-    """Return where the answer begins; forget the part if it begins at 0."""
+    """Return the position of the first byte; remove the part if it is 0."""
     if answer.status == http.client.PARTIAL_CONTENT:
         if not answer.headers.get("Content-Range", "").startswith(f"bytes {asked}-"):
             part.drop()
-            reason = f"the server sent another range than asked (from {asked})"
+            reason = f"the server sent another range than requested (from {asked})"
             raise _ConnectionCutError(reason)
         return asked
     part.begin(_validator(answer))
@@ -327,7 +409,7 @@ def _agreed_start(answer: http.client.HTTPResponse, part: _Part, asked: int) -> 
 
 
 def _validator(answer: http.client.HTTPResponse) -> str | None:
-    """Strong ETag or date: what RFC 9110 (13.1.5) allows in If-Range."""
+    """Return a strong ETag or a date, as RFC 9110 (13.1.5) allows in If-Range."""
     tag: str | None = answer.headers.get("ETag")
     if tag and not tag.startswith("W/"):
         return tag
@@ -344,20 +426,38 @@ def _check_disk_space(part: _Part, needed: int | None) -> None:
     if needed is not None and needed > free:
         message = (
             f"{part.target} needs {needed} more bytes, but the disk has {free} left. "
-            "Make room, or point SKLEARN_ELMO_HOME to another disk."
+            "Free some space, or set SKLEARN_ELMO_HOME to another disk."
         )
         raise DownloadError(message)
 
 
 def _copy(
-    answer: http.client.HTTPResponse, file: IO[bytes], bar: "tqdm[NoReturn]"
+    answer: http.client.HTTPResponse,
+    file: IO[bytes],
+    bar: "tqdm[NoReturn]",
+    part: _Part,
+    most_bytes: int,
+    settings: TransferSettings,
 ) -> int:
-    received = 0
-    # read1: hand on what has come, so that a cut loses nothing.
+    """Write the body; stop if it is longer than it may be, or too slow."""
+    received = since = 0
+    begin = time.monotonic()
+    # read1 returns what has arrived, so that a cut connection loses nothing.
     while chunk := answer.read1(CHUNK_BYTES):
-        file.write(chunk)
         received += len(chunk)
+        if received > most_bytes:
+            part.drop()
+            reason = f"the server sends more than {most_bytes} bytes"
+            raise _AddressFailedError(reason)
+        file.write(chunk)
         bar.update(len(chunk))
+        seconds = time.monotonic() - begin
+        if seconds > settings.timeout_s:
+            if received - since < settings.min_bytes_per_s * seconds:
+                file.flush()
+                reason = f"{received - since} bytes in {seconds:.0f} s"
+                raise _StalledError(reason)
+            since, begin = received, time.monotonic()
     return received
 
 
@@ -368,9 +468,9 @@ def _verify(
     sha256: str | None,
     check: Callable[[Path], str | None],
 ) -> None:
-    """Throw away a whole file that is not the one that was asked for."""
+    """Remove a complete file that is not the requested one."""
     if size is not None and found.size != size:
-        complaint: str | None = f"{found.size} bytes came, expected {size}"
+        complaint: str | None = f"{found.size} bytes were received, expected {size}"
     elif sha256 is not None and found.sha256 != sha256.lower():
         complaint = f"the SHA-256 is {found.sha256}, expected {sha256.lower()}"
     else:

@@ -202,7 +202,7 @@ def read_softmax(source: Any, model_digest: str) -> SavedSoftmax | None:
     """
     if not isinstance(source, str | os.PathLike):
         return None
-    folder = Path(source).expanduser()
+    folder = Path(os.path.expanduser(source))
     paths = folder / SOFTMAX_NAME, folder / VOCABULARY_NAME
     if not all(path.is_file() for path in paths):
         return None

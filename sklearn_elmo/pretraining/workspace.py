@@ -33,7 +33,7 @@ _DOCUMENTS_TO_SHUFFLE = 2000
 def open_workspace(checkpoint_dir: str | os.PathLike[str] | None) -> Iterator[Path]:
     """Yield the folder for checkpoints, or a temporary one."""
     if checkpoint_dir is not None:
-        folder = Path(checkpoint_dir).expanduser()
+        folder = Path(os.path.expanduser(checkpoint_dir))
         folder.mkdir(parents=True, exist_ok=True)
         yield folder
         return

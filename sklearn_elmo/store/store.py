@@ -286,7 +286,7 @@ class EmbeddingStore:
         check_parameters("EmbeddingStore", values, _CONSTRAINTS)
 
     def _folder(self) -> Path:
-        return Path(os.path.abspath(Path(self.path).expanduser()))
+        return Path(os.path.abspath(Path(os.path.expanduser(self.path))))
 
     def _recipe_folders(self) -> list[Path]:
         self._check_parameters()

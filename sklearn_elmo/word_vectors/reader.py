@@ -159,7 +159,7 @@ def _locate(
     if match := _ZIP_MEMBER.fullmatch(name):
         name, member = match["archive"], match["member"]
     if not is_url(name):
-        return Path(name).expanduser(), member
+        return Path(os.path.expanduser(name)), member
     path = fetch_url(name) if may_fetch else fetched_url(name)
     if path is None:
         message = (
