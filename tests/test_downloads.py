@@ -540,7 +540,7 @@ def test_import_model_copies_checks_and_records(tmp_path: Path, home: Path) -> N
     assert set(downloads.verify("mine")) == {"options.json", "weights.hdf5"}
     with pytest.raises(DownloadError, match=r"There is a model named .mine."):
         downloads.import_model("mine", options, weights)
-    with pytest.raises(ModelFileError, match="the registered one has 336"):
+    with pytest.raises(ModelFileError, match="the registered file has 336"):
         downloads.import_model("original", options, weights)
     with pytest.raises(InvalidParameterError, match="'name' parameter"):
         downloads.import_model("../mine", options, weights)
