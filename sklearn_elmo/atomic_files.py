@@ -114,15 +114,15 @@ def new_output(target: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def check_place(final: Path) -> None:
-    """Make sure that a file can be made or replaced."""
+    """Raise OutputFileError unless a file can be created or replaced."""
     if not final.parent.is_dir():
-        message = f"There is no folder {str(final.parent)!r}. Make it first."
+        message = f"There is no folder {str(final.parent)!r}. Create it first."
         raise OutputFileError(message)
     if final.is_dir():
         message = f"{str(final)!r} is a folder. Name a file in it."
         raise OutputFileError(message)
     if final.exists() and not stat.S_ISREG(final.stat().st_mode):
-        message = f"{str(final)!r} is no regular file. Choose another name."
+        message = f"{str(final)!r} is not a regular file. Choose another name."
         raise OutputFileError(message)
     if not os.access(final.parent, os.W_OK):
         message = (
@@ -149,8 +149,8 @@ def new_hdf5(
     ------
     file : h5py.File
     check : callable
-        Raises the OSError of an earlier write, such as that of a full disk. Call it
-        now and then; it is called at the end in any case.
+        Raises the OSError of an earlier write, such as a full disk. Call it from time
+        to time; it is also called at the end.
 
     Raises
     ------
@@ -166,10 +166,10 @@ def new_hdf5(
 
 
 class PatientFile(io.FileIO):
-    """A file that tells of a full disk only when it is asked.
+    """A file that reports a full disk only when asked.
 
-    HDF5 cannot close a file that it could not write all of, and then crashes the
-    process when it exits. So it must not learn of it.
+    HDF5 cannot close a file that it failed to write, and then crashes the process at
+    exit. So it must not see the failure.
     """
 
     _failure: OSError | None = None

@@ -323,7 +323,7 @@ def test_new_output_refuses_what_is_not_a_file(tmp_path: Path) -> None:
     for target, problem in [
         (tmp_path, "is a folder"),
         (tmp_path / "missing" / "out", "There is no folder"),
-        (tmp_path / "pipe", "no regular file"),
+        (tmp_path / "pipe", "not a regular file"),
     ]:
         with pytest.raises(OutputFileError, match=problem), new_output(target):
             pass
