@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from sklearn_elmo.allennlp.scalar_mix import ScalarMix
     from sklearn_elmo.pretraining.pretrainer import ElmoPretrainer
     from sklearn_elmo.store import EmbeddingStore
+    from sklearn_elmo.tagging import ElmoTagger
     from sklearn_elmo.token_vectorizer import ElmoTokenVectorizer
     from sklearn_elmo.vectorizer import ElmoVectorizer
     from sklearn_elmo.word_vectors import WordVectorVectorizer
@@ -43,6 +44,7 @@ __all__ = [
     "Elmo",
     "ElmoEmbedder",
     "ElmoPretrainer",
+    "ElmoTagger",
     "ElmoTokenEmbedder",
     "ElmoTokenVectorizer",
     "ElmoVectorizer",
@@ -59,6 +61,7 @@ _HOMES = {
     "Elmo": "sklearn_elmo.allennlp.elmo",
     "ElmoEmbedder": "sklearn_elmo.allennlp.embedder",
     "ElmoPretrainer": "sklearn_elmo.pretraining.pretrainer",
+    "ElmoTagger": "sklearn_elmo.tagging",
     "ElmoTokenEmbedder": "sklearn_elmo.allennlp.elmo_token_embedder",
     "ElmoTokenVectorizer": "sklearn_elmo.token_vectorizer",
     "ElmoVectorizer": "sklearn_elmo.vectorizer",

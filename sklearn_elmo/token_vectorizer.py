@@ -1,6 +1,6 @@
 """`ElmoTokenVectorizer`: texts -> one vector per token."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import Any, Self
 
@@ -141,6 +141,36 @@ TextValueError
             As in `ElmoVectorizer.transform`.
         """
         return self._token_rows(self._configure_fitted(), self._list_fitted_column(X))
+
+    def iter_distinct(self, X: Any) -> Iterator[tuple[int, int, FloatArray | None]]:
+        """Yield what `transform` returns text by text, with repeated texts named only.
+
+        The vectors of all texts need not fit into memory.
+
+        Parameters
+        ----------
+        X : iterable of str, or of lists of str
+
+        Yields
+        ------
+        row : int
+            Position of a text in X. Texts without tokens are left out.
+        original : int
+            Position of the first equal text, which came before; `row` if there is none.
+        vectors : ndarray of shape (n_tokens, n_features_out_), float32, or None
+            None for a repeated text.
+
+        Examples
+        --------
+        >>> from sklearn_elmo import ElmoTokenVectorizer
+        >>> vectorizer = ElmoTokenVectorizer(layers=0).fit([])
+        >>> texts = ["Stop!", "", "Stop!"]
+        >>> for row, original, vectors in vectorizer.iter_distinct(texts):
+        ...     print(row, original, None if vectors is None else len(vectors))
+        0 0 2
+        2 0 None
+        """
+        yield from self._iterate(self._configure_fitted(), self._list_fitted_column(X))
 
     def transform_padded(self, X: Any) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
         """Return the vectors of all tokens in one array, for neural networks.
@@ -313,14 +343,20 @@ TextValueError
         n_blocks = len(config.layers) if config.weights is None else 1
         n_features = n_blocks * config.reader.model.options.output_dim
         results = [np.zeros((0, n_features), dtype=np.float32) for _ in texts]
-        for chunk in self._chunks(config, texts):
-            if chunk.rows:
-                for row, values in self._read(config, chunk):
-                    results[row] = values
-            # Arrays of their own, which a caller may change.
-            for row, original in zip(chunk.repeats, chunk.originals, strict=True):
-                results[row] = results[original].copy()
+        for row, original, vectors in self._iterate(config, texts):
+            # An array of its own, which a caller may change.
+            results[row] = results[original].copy() if vectors is None else vectors
         return results
+
+    def _iterate(
+        self, config: Configuration, texts: Sequence[Any]
+    ) -> Iterator[tuple[int, int, FloatArray | None]]:
+        for chunk in self._chunks(config, list(texts)):
+            if chunk.rows:
+                for row, vectors in self._read(config, chunk):
+                    yield row, row, vectors
+            for row, original in zip(chunk.repeats, chunk.originals, strict=True):
+                yield row, original, None
 
     def _read(
         self, config: Configuration, chunk: Chunk

@@ -27,7 +27,7 @@ LEVELS = [
     ["base"],
     ["vectorizer", "token_vectorizer"],
     ["word_vectors", "pairs"],
-    ["pretraining", "allennlp", "tagger"],
+    ["pretraining", "allennlp", "tagging"],
     ["inspection"],
     ["cli"],
     ["__main__"],

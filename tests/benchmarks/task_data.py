@@ -68,16 +68,16 @@ def read_pairs(folder: Path, part: str) -> tuple[list[str], list[str], np.ndarra
 
 
 def read_tagged(
-    folder: Path, name: str, part: str
+    folder: Path, name: str, part: str, column: int = 1
 ) -> tuple[list[list[str]], list[list[str]]]:
-    """Return the sentences' tokens and the tokens' tags."""
-    path = folder / TOKEN_SETS[name] / f"{part}.txt.gz"
+    """Return the sentences' tokens and the tokens' tags, which a column holds."""
+    path = folder / TOKEN_SETS.get(name, name) / f"{part}.txt.gz"
     content = gzip.decompress(path.read_bytes()).decode("utf-8")
     sentences, tags = [], []
     for block in content.strip().split("\n\n"):
         rows = [line.split(" ") for line in block.split("\n")]
         sentences.append([row[0] for row in rows])
-        tags.append([row[1] for row in rows])
+        tags.append([row[column] for row in rows])
     return sentences, tags
 
 
