@@ -137,15 +137,14 @@ def _as_row(value: Any, row: int, name: str) -> list[Any]:
 
 
 def _as_list(values: Any) -> list[Any] | None:
-    """Return the elements as Python objects; None if there is no order or none."""
-    if isinstance(values, str | bytes | Mapping | Set):
-        return None
+    """Return the elements as Python objects; None if it is not a list of any kind."""
     # numpy and pandas, polars, pyarrow: all turn their scalars into Python's.
     for method in ("tolist", "to_list", "to_pylist"):
         if hasattr(values, method):
             values = getattr(values, method)()
             break
-    return list(values) if hasattr(values, "__iter__") else None
+    has_no_order = isinstance(values, str | bytes | Mapping | Set)
+    return None if has_no_order or not hasattr(values, "__iter__") else list(values)
 
 
 def _has_columns(y: Any) -> bool:
