@@ -8,6 +8,7 @@ from sklearn_elmo import ElmoTokenVectorizer, models
 
 
 @pytest.mark.filterwarnings("ignore::sklearn_elmo.errors.LongTokenWarning")
+@pytest.mark.filterwarnings("ignore::sklearn_elmo.errors.LongTokenWarning")
 @pytest.mark.parametrize("n_sentences", [1, 70])
 def test_the_same_numbers_step_by_step(tiny_model, real_sentences, n_sentences):
     sentences = [list(words) for words in (real_sentences * 2)[:n_sentences]]

@@ -500,7 +500,7 @@ def test_segment_that_is_a_link_is_set_aside(tmp_path):
     path.symlink_to(tmp_path / "elsewhere.h5")
     (damage,) = store.verify()
     assert damage.file == path
-    assert "plain file" in damage.problem
+    assert "symbolic link" in damage.problem
     with at_most_one_warning(1):
         assert request(restarted(store), range(5)) == 5
     assert (tmp_path / "elsewhere.h5").exists()
