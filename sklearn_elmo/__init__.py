@@ -5,8 +5,8 @@ imported with the first estimator, PyTorch with the first text.
 
 Where things are, from the user's side inwards:
 
-- ``vectorizer``, ``token_vectorizer``, ``tagger``: the estimators. The module docstring
-  of ``vectorizer`` lists the steps of ``fit_transform``. They build on ``base``
+- ``vectorizer``, ``token_vectorizer``: the estimators. The module docstring of
+  ``vectorizer`` lists the steps of ``fit_transform``. They build on ``base``
   (configuration, chunks of texts), ``text_transformer`` (input, names), ``parameters``
   (validation), ``pooling``, ``learned_mix`` and ``idf``.
 - ``text``: containers of texts, tokenizers, sentences.
@@ -18,6 +18,7 @@ Where things are, from the user's side inwards:
 - ``models``, ``downloads``: model names, loaded models, files fetched once.
 - ``pretraining``: training of one's own models, with ``distillation`` from teachers.
 - ``allennlp``: drop-ins for AllenNLP 0.9's ELMo classes.
+- ``tagging``: `ElmoTagger` on token vectors, linear chain, scores of entities.
 - ``word_vectors``: GloVe, word2vec and fastText files beside ELMo.
 - ``inspection``: plots and explanations.
 - ``cli``: the command ``sklearn-elmo``.

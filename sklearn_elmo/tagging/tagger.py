@@ -133,6 +133,7 @@ class ElmoTagger(BaseEstimator):
     targets are lists, which can neither be stratified nor given to a classifier's
     metrics. `cross_val_score` and `GridSearchCV` work with its `score`, and with
     ``scoring=make_scorer(entity_f1_score)``; folds are not stratified.
+    `cross_val_predict` cannot join lists of unequal lengths.
 
     Examples
     --------
