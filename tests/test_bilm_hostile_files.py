@@ -18,7 +18,8 @@ import numpy as np
 import pytest
 import reference_numpy
 
-from sklearn_elmo.bilm.weights import read_model, read_options
+from sklearn_elmo.bilm.weight_file import CHECKSUM_NAME
+from sklearn_elmo.bilm.weights import read_model, read_options, write_model
 from sklearn_elmo.errors import ModelFileError, ModelFileNotFoundError
 from sklearn_elmo.models import describe, load, open_model
 
@@ -315,6 +316,70 @@ def test_chunk_in_the_wrong_place_is_refused(folder: Path) -> None:
     assert NAME in refusal(folder)
 
 
+def test_chunk_that_is_listed_but_not_found_is_refused(folder: Path) -> None:
+    """Its key has one offset more, always 0; HDF5 reads zeros if it is not."""
+    path = folder / "weights.hdf5"
+    with h5py.File(path, "r+") as file:
+        data = file[NAME][...]
+        del file[NAME]
+        file.create_dataset(NAME, data=data, chunks=(20, 20), compression="gzip")
+        key = struct_of(file[NAME].id.get_chunk_info(0))
+    content = bytearray(path.read_bytes())
+    assert content.count(key) == 1
+    path.write_bytes(content.replace(key, key[:-6] + b"\x08" + key[-5:]))
+    message = refusal(folder)
+    assert NAME in message
+    assert "not written" in message
+
+
+def test_chunks_of_zeros_are_read(folder: Path) -> None:
+    with h5py.File(folder / "weights.hdf5", "r+") as file:
+        del file[NAME]
+        zeros = np.zeros((20, 20), "f4")
+        file.create_dataset(NAME, data=zeros, chunks=(5, 10), compression="gzip")
+    assert not read_model(folder).arrays[NAME].any()
+
+
+def test_shuffle_of_another_width_is_refused(folder: Path) -> None:
+    path = folder / "weights.hdf5"
+    with h5py.File(path, "r+") as file:
+        data = file[NAME][...]
+        del file[NAME]
+        file.create_dataset(NAME, data=data, compression="gzip", shuffle=True)
+    content = path.read_bytes()
+    described = b"shuffle\0" + (4).to_bytes(4, "little")
+    assert content.count(described) == 1
+    path.write_bytes(content.replace(described, described[:-2] + b"\x08\0"))
+    message = refusal(folder)
+    assert NAME in message
+    assert "shuffled" in message
+
+
+def test_data_set_that_begins_in_the_description_of_another_is_refused(
+    folder: Path,
+) -> None:
+    path = folder / "weights.hdf5"
+    with h5py.File(path) as file:
+        start = file[NAME].id.get_offset()
+        header = h5py.h5o.get_info(file["CNN_proj/W_proj"].id).addr
+    data = path.read_bytes()
+    assert data.count(start.to_bytes(8, "little")) == 1
+    path.write_bytes(
+        data.replace(start.to_bytes(8, "little"), (header - 64).to_bytes(8, "little"))
+    )
+    assert "shares bytes" in refusal(folder)
+
+
+def test_data_set_that_lost_its_checksum_is_refused(folder: Path) -> None:
+    files = read_model(folder)
+    write_model(folder, files.options, files.arrays)
+    with h5py.File(folder / "weights.hdf5", "r+") as file:
+        del file[NAME].attrs[CHECKSUM_NAME]
+    message = refusal(folder)
+    assert NAME in message
+    assert "checksum" in message
+
+
 def struct_of(chunk: Any) -> bytes:
     """Give the key of a chunk as HDF5's B-tree has it: size, mask, offsets."""
     head = chunk.size.to_bytes(4, "little") + chunk.filter_mask.to_bytes(4, "little")
@@ -497,3 +562,15 @@ def test_what_is_no_plain_file_is_refused(
         else:
             (folder / name).unlink()
         (folder.parent / name).rename(folder / name)
+
+
+@pytest.mark.parametrize("userblock", [0, 512])
+def test_file_with_other_content_before_it_is_read(
+    folder: Path, userblock: int
+) -> None:
+    digest = read_model(folder).digest
+    arrays = arrays_of(folder)
+    with h5py.File(folder / "weights.hdf5", "w", userblock_size=userblock) as file:
+        for name, array in arrays.items():
+            file.create_dataset(name, data=array, compression="gzip", shuffle=True)
+    assert read_model(folder).digest == digest

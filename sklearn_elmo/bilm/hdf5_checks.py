@@ -11,6 +11,7 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 if TYPE_CHECKING:
     import h5py
@@ -19,6 +20,7 @@ __all__ = [
     "ByteRange",
     "DatasetFault",
     "byte_ranges",
+    "check_constant_chunks",
     "check_origin",
     "check_type",
     "fixed_string",
@@ -102,6 +104,38 @@ def byte_ranges(dataset: "h5py.h5d.DatasetID") -> list[ByteRange]:
     return [(start, start + n_bytes)]
 
 
+def check_constant_chunks(
+    dataset: "h5py.h5d.DatasetID", array: npt.NDArray[Any]
+) -> None:
+    """Refuse chunks that HDF5 knows of, but did not find when it read the numbers.
+
+    Parameters
+    ----------
+    dataset : h5py.h5d.DatasetID
+    array : ndarray
+        All of its numbers, as HDF5 has read them.
+    """
+    import h5py
+
+    properties = dataset.get_create_plist()
+    if properties.get_layout() != h5py.h5d.CHUNKED:
+        return
+    steps = list(zip(dataset.shape, properties.get_chunk(), strict=True))
+    for offset in product(*(range(0, extent, length) for extent, length in steps)):
+        block = array[
+            tuple(
+                slice(start, start + length)
+                for start, (_, length) in zip(offset, steps, strict=True)
+            )
+        ]
+        # A chunk that is not found reads as one number, mostly zero.
+        if (block == block.flat[0]).all():
+            try:
+                dataset.read_direct_chunk(offset)
+            except (OSError, RuntimeError, ValueError) as error:
+                raise _unwritten() from error
+
+
 def fixed_string(
     dataset: "h5py.h5d.DatasetID", attribute: str, length: int
 ) -> str | None:
@@ -144,7 +178,7 @@ def _chunks(dataset: "h5py.h5d.DatasetID") -> "list[h5py.h5d.StoreInfo]":
     if n_chunks > _MOST_CHUNKS or chunk_bytes > most_bytes:
         found = f"has {n_chunks} chunks of {chunk_bytes} bytes"
         raise DatasetFault(found, f"at most {_MOST_CHUNKS} of {most_bytes} bytes")
-    filters = _filters(properties)
+    filters = _filters(properties, itemsize)
     chunks: list[h5py.h5d.StoreInfo] = []
     if dataset.get_num_chunks() == n_chunks:
         dataset.chunk_iter(chunks.append)
@@ -156,17 +190,22 @@ def _chunks(dataset: "h5py.h5d.DatasetID") -> "list[h5py.h5d.StoreInfo]":
     return chunks
 
 
-def _filters(properties: "h5py.h5p.PropDCID") -> list[int]:
+def _filters(properties: "h5py.h5p.PropDCID", itemsize: int) -> list[int]:
     """Return the codes of the filters that each chunk has gone through, in order."""
     import h5py
 
-    filters = [properties.get_filter(i)[0] for i in range(properties.get_nfilters())]
+    described = [properties.get_filter(i) for i in range(properties.get_nfilters())]
+    filters = [code for code, *_ in described]
     z = h5py.h5z
     known = [z.FILTER_DEFLATE, z.FILTER_SHUFFLE, z.FILTER_FLETCHER32, z.FILTER_LZF]
     if not set(known).issuperset(filters) or len(set(filters)) != len(filters):
         expected = f"each of {known} (gzip, shuffle, Fletcher-32, LZF) at most once"
         found = f"uses the HDF5 filters {filters[:8]}"
         raise DatasetFault(found, expected)
+    for code, _, values, _ in described:
+        if code == z.FILTER_SHUFFLE and tuple(values) != (itemsize,):
+            found = f"was shuffled with the parameters {values[:8]}"
+            raise DatasetFault(found, f"({itemsize},)")
     return filters
 
 

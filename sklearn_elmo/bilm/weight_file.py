@@ -19,6 +19,7 @@ import numpy.typing as npt
 from sklearn_elmo.bilm.hdf5_checks import (
     DatasetFault,
     byte_ranges,
+    check_constant_chunks,
     check_origin,
     check_type,
     fixed_string,
@@ -37,7 +38,8 @@ HDF5's own checksums do not cover the metadata of a file. Files of older version
 an attribute of this name at the root, as a string of variable length, which HDF5 cannot
 read safely from a damaged file. So nothing at the root is read.
 """
-_CHECKSUM_LENGTH = 64
+_CHECKSUM = (CHECKSUM_NAME, 64)
+_LEAST_HEADER_BYTES = 16
 
 # 11 times the largest published ELMo; 4 GiB as float32.
 _MOST_NUMBERS = 2**30
@@ -112,9 +114,13 @@ class WeightFile:
     """
 
     def __init__(self, root: "h5py.h5g.GroupID", name: str, n_bytes: int) -> None:
+        import h5py
+
         self.name = name
         self._n_bytes = n_bytes
         self._root = root
+        # Of HDF5's addresses; there may be other content before.
+        self._first_byte = h5py.h5i.get_file_id(root).get_create_plist().get_userblock()
         self._groups: dict[str, h5py.h5g.GroupID | None] = {"": root}
 
     def __contains__(self, name: str) -> bool:
@@ -158,13 +164,18 @@ class WeightFile:
             self._checked(name, check_origin, dataset)
             self._checked(name, check_type, dataset, shapes[name])
         self._check_memory(shapes, datasets)
-        ranges = [
+        ranges = [self._header_range(name) for name in datasets]
+        ranges += [
             (start, end, name)
             for name, dataset in datasets.items()
             for start, end in self._checked(name, byte_ranges, dataset)
         ]
         self._check_ranges(ranges)
-        return {name: self._read(name, dataset) for name, dataset in datasets.items()}
+        checksums = self._checksums(datasets)
+        return {
+            name: self._read(name, dataset, checksums.get(name))
+            for name, dataset in datasets.items()
+        }
 
     def _group_with(self, name: str) -> "h5py.h5g.GroupID | None":
         """Return the group that holds an object, or None if there is no such object."""
@@ -200,6 +211,14 @@ class WeightFile:
             self._refuse(name, found, "a data set")
         return h5py.h5d.open(group, last)
 
+    def _header_range(self, name: str) -> tuple[int, int, str]:
+        """Return the place of the beginning of a data set's description."""
+        import h5py
+
+        group, last = self._group_with(name), name.rpartition("/")[2].encode()
+        start = self._first_byte + h5py.h5o.get_info(group, last).addr
+        return start, start + _LEAST_HEADER_BYTES, name
+
     def _check_memory(
         self,
         shapes: Mapping[str, tuple[int, ...]],
@@ -233,18 +252,32 @@ class WeightFile:
             if start < end:
                 self._refuse(other, f"shares bytes with {one!r}", "bytes of its own")
 
-    def _read(self, name: str, dataset: "h5py.h5d.DatasetID") -> npt.NDArray[Any]:
+    def _checksums(
+        self, datasets: "Mapping[str, h5py.h5d.DatasetID]"
+    ) -> Mapping[str, str]:
+        """Return the checksum of every data set, or nothing in a file without them."""
+        found = {
+            name: checksum
+            for name, dataset in datasets.items()
+            if (checksum := self._checked(name, fixed_string, dataset, *_CHECKSUM))
+        }
+        for name in datasets if found else ():
+            if name not in found:
+                self._refuse(name, "has no checksum", "one, as the others have")
+        return found
+
+    def _read(
+        self, name: str, dataset: "h5py.h5d.DatasetID", checksum: str | None
+    ) -> npt.NDArray[Any]:
         import h5py
 
-        expected = self._checked(
-            name, fixed_string, dataset, CHECKSUM_NAME, _CHECKSUM_LENGTH
-        )
         array = np.empty(dataset.shape, dataset.dtype)
         dataset.read(h5py.h5s.ALL, h5py.h5s.ALL, array)
-        if expected is not None:
+        self._checked(name, check_constant_chunks, dataset, array)
+        if checksum is not None:
             found = array_checksum(name, array)
-            if found != expected:
-                self._refuse(name, f"has the checksum {found[:16]}...", expected[:16])
+            if found != checksum:
+                self._refuse(name, f"has the checksum {found[:16]}...", checksum[:16])
         return array
 
     def _checked(
