@@ -88,11 +88,15 @@ class BiLm(nn.Module):
             copied.
         """
         layout = WeightLayout.of(options, arrays)
-        model = cls(
-            options,
-            has_output_projection=layout.has_output_projection,
-            has_token_projection=layout.has_token_projection,
-        )
+        # Built without initial values, which would draw from the user's random numbers,
+        # and in float32 on the CPU whatever PyTorch's defaults are.
+        with torch.device("meta"):
+            model = cls(
+                options,
+                has_output_projection=layout.has_output_projection,
+                has_token_projection=layout.has_token_projection,
+            )
+        model = model.float().to_empty(device="cpu")
         state_dict = {
             name: torch.from_numpy(array)
             for name, array in layout.to_parameters(arrays).items()

@@ -271,7 +271,9 @@ def _fastest_bfloat16_kind() -> type[Linear]:
 
 def _is_faster(first: type[Linear], second: type[Linear]) -> bool:
     n_rows, n_in, n_out = _TRIAL_SHAPE
-    inputs, weight = torch.ones(n_rows, n_in), torch.ones(n_out, n_in)
+    inputs, weight = (
+        torch.ones(n, n_in, dtype=torch.float32, device="cpu") for n in (n_rows, n_out)
+    )
     seconds = dict.fromkeys((first, second), float("inf"))
     with torch.inference_mode():
         products = {kind: kind(weight, None) for kind in seconds}
@@ -292,9 +294,7 @@ def _time(call: Callable[[], object]) -> float:
 @functools.cache
 def _packing_works(dtype: torch.dtype) -> bool:
     """Compare oneDNN's private operators with plain arithmetic."""
-    left = torch.arange(-60, 60, dtype=dtype).reshape(3, 40) / 64
-    right = torch.arange(-100, 100, dtype=dtype).reshape(5, 40) / 64
-    bias = torch.arange(5, dtype=dtype)
+    left, right, bias = (part / 64 for part in _trial_numbers(dtype))
     expected = left.double() @ right.double().t() + bias
     try:
         with torch.inference_mode():
@@ -320,14 +320,20 @@ def _packing_works(dtype: torch.dtype) -> bool:
 @functools.cache
 def _integers_work() -> bool:
     """Compare PyTorch's private integer product with plain arithmetic."""
-    left = torch.arange(-60, 60).reshape(3, 40)
-    right = torch.arange(-100, 100).reshape(5, 40)
+    left, right, bias = _trial_numbers(torch.float32)
+    scale, zeros = torch.ones_like(bias), torch.zeros_like(bias, dtype=torch.int64)
     try:
         with torch.inference_mode():
             packed = torch.ops.onednn.qlinear_prepack(right.to(torch.int8), [3, 40])
-            product = _multiply_integers(
-                left.float(), packed, torch.ones(5), torch.zeros(5, dtype=torch.int64)
-            )
+            product = _multiply_integers(left, packed, scale, zeros)
     except (AttributeError, RuntimeError, NotImplementedError):
         return False
-    return bool((product.long() == left @ right.t()).all())
+    return torch.equal(product, left @ right.t())
+
+
+def _trial_numbers(dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
+    """Return inputs ``(3, 40)``, a weight ``(5, 40)`` and a bias ``(5,)``."""
+    inputs = torch.arange(-60, 60, dtype=dtype, device="cpu")
+    weight = torch.arange(-100, 100, dtype=dtype, device="cpu")
+    bias = torch.arange(5, dtype=dtype, device="cpu")
+    return inputs.reshape(3, 40), weight.reshape(5, 40), bias
