@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from sklearn_elmo.errors import ModelFileError
+from sklearn_elmo.messages import quote
 from sklearn_elmo.models import LoadedModel
 from sklearn_elmo.pooling import STORED_REDUCTIONS, WEIGHTED_SUM, reduce_segments
 from sklearn_elmo.store import EmbeddingStore, text_key
@@ -269,6 +271,8 @@ class Reader:
             rows_per_batch=self._rows_per_batch(),
             progress=progress,
         )
+        for values in reduced.values():
+            self._check_finite(values, [texts[position] for position in order])
         places = np.argsort(order)
         return {name: values[places] for name, values in reduced.items()}
 
@@ -290,8 +294,22 @@ class Reader:
             rows_per_batch=self._rows_per_batch(),
             progress=progress,
         )
+        for position, values in zip(order, vectors, strict=True):
+            self._check_finite(values[None], [texts[position]])
         results = dict(zip(order, vectors, strict=True))
         return [results[position] for position in range(len(texts))]
+
+    def _check_finite(self, values: FloatArray, texts: Sequence[TokenList]) -> None:
+        """Check the results of texts, the first axis of ``values``."""
+        if np.isfinite(values).all():
+            return
+        row = np.argwhere(~np.isfinite(values))[0, 0]
+        message = (
+            f"The model {self.model.source!r} has weights so large that the vectors of "
+            f"the text {quote(' '.join(texts[row]))} are not finite. Check its weight "
+            "file, or use another model."
+        )
+        raise ModelFileError(message)
 
     def _encoder(self) -> "Encoder":
         return self.model.encoder(self.device, self.precision)

@@ -51,7 +51,7 @@ NARROWER = {
         "text",
     },
     "models": {"errors", "messages", "bilm", "downloads", "inference", "parallel"},
-    "engine": {"errors", "inference", "store", "models", "pooling"},
+    "engine": {"errors", "messages", "inference", "store", "models", "pooling"},
     "learned_mix": {"errors", "messages"},
 }
 

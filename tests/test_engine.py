@@ -6,12 +6,14 @@ import sys
 import warnings
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from reference_numpy import ReferenceElmo
 
 from sklearn_elmo import ElmoTokenVectorizer, ElmoVectorizer
 from sklearn_elmo.engine import Reader
+from sklearn_elmo.errors import ModelFileError
 from sklearn_elmo.inference.encoder import Encoder
 from sklearn_elmo.inference.lstm import FastLstmLayer
 from sklearn_elmo.models import open_model
@@ -444,3 +446,62 @@ def test_memory_stays_bounded_for_a_long_text_and_for_many(tiny_model):
     assert longer - long < 120, figures
     # Texts and rows, 50,000 x (70 + 192 bytes); keys; a chunk.
     assert many - longer < 120, figures
+
+
+# Weights that are finite but far too large
+
+
+@pytest.fixture
+def huge_model(make_model):
+    """Make a model whose data set of the given name is as large as float32 allows."""
+
+    def make(name, **options):
+        folder = make_model(cell_clip=None, proj_clip=None, **options)
+        with h5py.File(folder / "weights.hdf5", "r+") as file:
+            values = file[name][()]
+            file[name][...] = np.where(values < 0, -3e38, 3e38).astype(values.dtype)
+        return folder
+
+    return make
+
+
+DATA_SETS = [
+    "char_embed",
+    "CNN/W_cnn_1",
+    "CNN_high_0/W_carry",
+    "CNN_high_0/W_transform",
+    "CNN_proj/W_proj",
+    "RNN_0/RNN/MultiRNNCell/Cell0/LSTMCell/W_0",
+    "RNN_1/RNN/MultiRNNCell/Cell1/LSTMCell/W_P_0",
+]
+
+
+@pytest.mark.parametrize("with_store", [False, True])
+@pytest.mark.parametrize("name", DATA_SETS)
+def test_rows_that_are_not_finite_are_never_returned(
+    huge_model, tmp_path, name, with_store
+):
+    folder = huge_model(name)
+    cache = tmp_path / "store" if with_store else None
+    texts = ["some words .", "", "a few others"]
+    for estimator in (
+        ElmoVectorizer(str(folder), pooling=["mean", "max"], cache=cache),
+        ElmoVectorizer(str(folder), pooling="idf", cache=cache),
+        ElmoTokenVectorizer(str(folder), cache=cache),
+    ):
+        try:
+            rows = estimator.fit_transform(texts)
+        except ModelFileError as error:
+            assert str(folder) in str(error)  # noqa: PT017 # both outcomes are right
+        else:
+            assert all(np.isfinite(row).all() for row in rows)
+
+
+@pytest.mark.parametrize("name", ["char_embed", "CNN_proj/W_proj"])
+def test_huge_weights_are_an_error_that_names_the_model_and_the_text(huge_model, name):
+    folder = huge_model(name)
+    for estimator in (ElmoVectorizer(str(folder)), ElmoTokenVectorizer(str(folder))):
+        with pytest.raises(ModelFileError, match="not finite") as caught:
+            estimator.fit_transform(["", "some words"])
+        assert str(folder) in str(caught.value)
+        assert "some words" in str(caught.value)

@@ -499,6 +499,33 @@ def test_mean_does_not_depend_on_mates_and_windows(
         np.testing.assert_allclose(together[i], alone[0], **BATCH_TOLERANCE)
 
 
+@pytest.mark.parametrize("window_tokens", [1, 40, 100_000])
+def test_sums_of_long_texts_do_not_depend_on_windows(
+    make_model: MakeModel, window_tokens: int
+) -> None:
+    """One token 3,000 times: with float32 sums, errors of the same sign add up."""
+    encoder = Encoder(load(make_model(seed=8, scale=2.0)))
+    text = ["the"] * 3000
+    weights = [0.1] * len(text)
+    how: dict[str, Any] = {
+        "layers": [0, 1, 2],
+        "state": "zero",
+        "window_tokens": window_tokens,
+    }
+    (rows,) = token_layers(encoder, [text], **how)
+    found = reduce_texts(
+        encoder,
+        [text],
+        reductions=["sum", "weighted_sum"],
+        token_weights=[weights],
+        **how,
+    )
+    mean = rows.astype(np.float64).mean(axis=0)
+    assert np.abs(mean).max() > 1
+    for name, total in (("sum", 3000), ("weighted_sum", 300)):
+        np.testing.assert_allclose(found[name][0] / total, mean, rtol=0, atol=5e-6)
+
+
 # Lower precision
 
 
