@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from sklearn_elmo.allennlp.params import Params, Registrable, plain_dict
+from sklearn_elmo.allennlp.params import Params, plain_dict
+from sklearn_elmo.allennlp.registrable import Registrable
 from sklearn_elmo.allennlp.token_embedder import TokenEmbedder
 from sklearn_elmo.errors import InvalidParameterError
 

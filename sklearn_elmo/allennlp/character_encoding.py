@@ -12,7 +12,8 @@ from torch.nn.utils.rnn import pack_padded_sequence
 
 from sklearn_elmo.allennlp.character_indexer import CHARACTER_NAMESPACE
 from sklearn_elmo.allennlp.embedding import Embedding
-from sklearn_elmo.allennlp.params import Params, build
+from sklearn_elmo.allennlp.params import Params
+from sklearn_elmo.allennlp.registrable import build
 from sklearn_elmo.allennlp.token_embedder import TokenEmbedder
 from sklearn_elmo.errors import InvalidParameterError
 

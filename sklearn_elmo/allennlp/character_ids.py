@@ -146,8 +146,18 @@ class ElmoCharacterMapper:
     def __init__(self, tokens_to_add: Mapping[str, int] | None = None) -> None:
         self.tokens_to_add = dict(tokens_to_add or {})
 
-    def convert_word_to_char_ids(self, word: str) -> list[int]:
-        """Return the 50 character ids of a word, 1 to 261."""
+    def convert_word_to_char_ids(
+        self: "ElmoCharacterMapper | str", word: str | None = None
+    ) -> list[int]:
+        """Return the 50 character ids of a word, 1 to 261.
+
+        Can be called on the class, too: until AllenNLP 0.4 it was a static method.
+        """
+        if isinstance(self, str):
+            return token_to_character_ids(self)
+        if word is None:
+            message = "convert_word_to_char_ids needs a word."
+            raise TokenTypeError(message)
         return token_to_character_ids(word, tokens_to_add=self.tokens_to_add or None)
 
     def __eq__(self, other: object) -> bool:

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from sklearn_elmo.allennlp.elmo_bilm import ElmoBiLm, StateMode
 from sklearn_elmo.allennlp.model_files import FileName
 from sklearn_elmo.allennlp.old_places import OldPlaces
-from sklearn_elmo.allennlp.params import Params, build
+from sklearn_elmo.allennlp.params import Params
+from sklearn_elmo.allennlp.registrable import build
 from sklearn_elmo.allennlp.saved_weights import SavedWeights
 from sklearn_elmo.allennlp.scalar_mix import ScalarMix
 from sklearn_elmo.allennlp.sequences import remove_sentence_boundaries

@@ -87,6 +87,7 @@ class ElmoBiLm(FileBiLm):
             files.options, has_projection=layout.has_output_projection
         )
         self._elmo_lstm.load_state_dict(parameters_of(files, "_elmo_lstm."))
+        self._elmo_lstm.requires_grad = requires_grad
         self._elmo_lstm.requires_grad_(requires_grad)
         self._elmo_lstm.stateful = state == "carry"
         arguments = {

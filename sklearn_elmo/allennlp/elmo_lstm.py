@@ -6,105 +6,17 @@ from typing import ClassVar, Self
 import torch
 from torch import Tensor, nn
 
+from sklearn_elmo.allennlp.elmo_lstm_layer import ElmoLstmLayer
 from sklearn_elmo.allennlp.encoder_base import EncoderBase
-from sklearn_elmo.allennlp.old_places import OldPlaces
+from sklearn_elmo.allennlp.model_files import FileName, read_lstm_parameters
 from sklearn_elmo.allennlp.sequences import get_lengths_from_binary_sequence_mask
-from sklearn_elmo.bilm.lstm import DIRECTIONS, BiLstm, LstmLayer, LstmState
+from sklearn_elmo.bilm.lstm import DIRECTIONS, BiLstm, LstmState
 from sklearn_elmo.bilm.options import BiLmOptions
 from sklearn_elmo.errors import InvalidParameterError, TextValueError
 
-__all__ = ["ElmoLstm", "ElmoLstmLayer"]
+__all__ = ["ElmoLstm"]
 
 _FIXED_SIZE = "Build another ElmoLstm for other sizes."
-
-
-class ElmoLstmLayer(OldPlaces, LstmLayer):
-    """One layer of one direction, with the attributes of AllenNLP's cell.
-
-    Parameters
-    ----------
-    input_size, hidden_size, cell_size : int
-    go_forward : bool
-    memory_cell_clip_value, state_projection_clip_value : float or None
-        0 and None do not clip.
-    has_projection : bool
-        Whether the cell is projected to `hidden_size`.
-    """
-
-    _read_only: ClassVar = dict.fromkeys(
-        ("input_size", "hidden_size", "cell_size", "go_forward"), _FIXED_SIZE
-    )
-    _absent: ClassVar = {
-        "recurrent_dropout_probability": "There is no recurrent dropout here."
-    }
-
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        cell_size: int,
-        go_forward: bool,
-        memory_cell_clip_value: float | None,
-        state_projection_clip_value: float | None,
-        has_projection: bool,
-    ) -> None:
-        # Not LstmLayer's, whose inputs are as wide as its outputs.
-        nn.Module.__init__(self)
-        self._go_forward = go_forward
-        self.cell_clip = memory_cell_clip_value or None
-        self.proj_clip = state_projection_clip_value or None
-        self.input_linearity = nn.Linear(input_size, 4 * cell_size, bias=False)
-        self.state_linearity = nn.Linear(hidden_size, 4 * cell_size)
-        self.state_projection = (
-            nn.Linear(cell_size, hidden_size, bias=False) if has_projection else None
-        )
-
-    @property
-    def input_size(self) -> int:
-        """Width of the inputs."""
-        return self.input_linearity.in_features
-
-    @property
-    def hidden_size(self) -> int:
-        """Width of the outputs, P."""
-        return self.state_linearity.in_features
-
-    @property
-    def cell_size(self) -> int:
-        """Width of the cell, C."""
-        return self.state_linearity.out_features // 4
-
-    @property
-    def go_forward(self) -> bool:
-        """Whether the layer reads from left to right."""
-        return self._go_forward
-
-    @property
-    def memory_cell_clip_value(self) -> float | None:
-        """Bound of the cell; None does not clip. Can be set."""
-        return self.cell_clip
-
-    @memory_cell_clip_value.setter
-    def memory_cell_clip_value(self, value: float | None) -> None:
-        self.cell_clip = value or None
-
-    @property
-    def state_projection_clip_value(self) -> float | None:
-        """Bound of the projected output; None does not clip. Can be set."""
-        return self.proj_clip
-
-    @state_projection_clip_value.setter
-    def state_projection_clip_value(self, value: float | None) -> None:
-        self.proj_clip = value or None
-
-    def reset_parameters(self) -> None:
-        """Draw orthogonal weights for each gate; start with open forget gates."""
-        with torch.no_grad():
-            for linear in (self.input_linearity, self.state_linearity):
-                for gate in linear.weight.chunk(4):
-                    nn.init.orthogonal_(gate)
-            self.state_linearity.bias.zero_()
-            self.state_linearity.bias[self.cell_size : 2 * self.cell_size] = 1.0
 
 
 class ElmoLstm(EncoderBase, BiLstm):
@@ -114,8 +26,8 @@ class ElmoLstm(EncoderBase, BiLstm):
     ----------
     input_size, hidden_size, cell_size, num_layers : int
         Width of the inputs, of each direction's outputs (P) and cells (C), and L.
-    requires_grad : bool, default=True
-        Whether the weights can be trained.
+    requires_grad : bool, default=False
+        Whether weights that `load_weights` reads can be trained.
     recurrent_dropout_probability : float, default=0.0
         Only 0 is supported.
     memory_cell_clip_value, state_projection_clip_value : float, optional
@@ -145,14 +57,8 @@ class ElmoLstm(EncoderBase, BiLstm):
             "backward_layers",
         ),
         _FIXED_SIZE,
-    ) | {"requires_grad": "Call requires_grad_() to freeze or thaw the weights."}
-    _absent: ClassVar = {
-        "load_weights": (
-            "Weights are read where a model is built: "
-            "Elmo(options_file, weight_file)._elmo_lstm._elmo_lstm."
-        ),
-        "_lstm_forward": "Call the module itself.",
-    }
+    )
+    _absent: ClassVar = {"_lstm_forward": "Call the module itself."}
 
     def __init__(
         self,
@@ -160,7 +66,7 @@ class ElmoLstm(EncoderBase, BiLstm):
         hidden_size: int,
         cell_size: int,
         num_layers: int,
-        requires_grad: bool = True,
+        requires_grad: bool = False,
         recurrent_dropout_probability: float = 0.0,
         memory_cell_clip_value: float | None = None,
         state_projection_clip_value: float | None = None,
@@ -190,7 +96,7 @@ class ElmoLstm(EncoderBase, BiLstm):
         self._build(options, input_size, has_projection=True)
         for layer in (*self.forward_layers, *self.backward_layers):
             layer.reset_parameters()
-        self.requires_grad_(requires_grad)
+        self.requires_grad = requires_grad
 
     @classmethod
     def of_options(cls, options: BiLmOptions, *, has_projection: bool) -> Self:
@@ -204,6 +110,7 @@ class ElmoLstm(EncoderBase, BiLstm):
     ) -> None:
         EncoderBase.__init__(self, stateful=True)
         self.options = options
+        self.requires_grad = False
         for index in range(options.n_layers):
             # Both directions of a layer in turn: the order of AllenNLP's parameters,
             # on which the states of its optimizers depend.
@@ -240,11 +147,6 @@ class ElmoLstm(EncoderBase, BiLstm):
         return self.options.n_layers
 
     @property
-    def requires_grad(self) -> bool:
-        """Whether any weight can be trained."""
-        return any(parameter.requires_grad for parameter in self.parameters())
-
-    @property
     def forward_layers(self) -> list[ElmoLstmLayer]:
         """The layers that read from left to right, lowest first."""
         return self.layers("forward")  # type: ignore[return-value]
@@ -253,6 +155,23 @@ class ElmoLstm(EncoderBase, BiLstm):
     def backward_layers(self) -> list[ElmoLstmLayer]:
         """The layers that read from right to left, lowest first."""
         return self.layers("backward")  # type: ignore[return-value]
+
+    def load_weights(self, weight_file: FileName) -> None:
+        """Read the weights of all layers from a model's HDF5 file.
+
+        Parameters
+        ----------
+        weight_file : path or URL
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        ModelFileError
+            If the file is damaged or has other sizes.
+        """
+        self.load_state_dict(read_lstm_parameters(weight_file, self.options))
+        self.requires_grad_(self.requires_grad)
 
     def forward(  # type: ignore[override]  # AllenNLP's signature, not BiLstm's
         self,

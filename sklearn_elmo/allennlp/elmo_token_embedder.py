@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from sklearn_elmo.allennlp.elmo import Elmo
 from sklearn_elmo.allennlp.elmo_bilm import StateMode
 from sklearn_elmo.allennlp.model_files import FileName
-from sklearn_elmo.allennlp.params import Params, build
+from sklearn_elmo.allennlp.params import Params
+from sklearn_elmo.allennlp.registrable import build
 from sklearn_elmo.allennlp.saved_weights import SavedWeights
 from sklearn_elmo.allennlp.token_embedder import TokenEmbedder
 from sklearn_elmo.errors import InvalidParameterError

@@ -13,7 +13,8 @@ from sklearn_elmo.allennlp.elmo import Elmo
 from sklearn_elmo.allennlp.elmo_bilm import StateMode
 from sklearn_elmo.allennlp.elmo_token_embedder import cached_words
 from sklearn_elmo.allennlp.model_files import FileName, cached_path
-from sklearn_elmo.allennlp.params import Params, build
+from sklearn_elmo.allennlp.params import Params
+from sklearn_elmo.allennlp.registrable import build
 from sklearn_elmo.allennlp.token_embedder import TokenEmbedder
 from sklearn_elmo.errors import InvalidParameterError
 

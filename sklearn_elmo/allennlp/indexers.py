@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from sklearn_elmo.allennlp.character_ids import ElmoCharacterMapper, text_of
-from sklearn_elmo.allennlp.params import Registrable
+from sklearn_elmo.allennlp.registrable import Registrable
 from sklearn_elmo.allennlp.vocabulary import Vocabulary
 from sklearn_elmo.bilm.characters import DEFAULT_MAX_CHARACTERS
 from sklearn_elmo.errors import InvalidParameterError

@@ -2,16 +2,21 @@
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 from torch import Tensor, from_numpy
 
 from sklearn_elmo.bilm.layout import WeightLayout
 from sklearn_elmo.bilm.locations import ModelSource, find_files
+from sklearn_elmo.bilm.options import BiLmOptions
+from sklearn_elmo.bilm.weight_file import open_weight_file
 from sklearn_elmo.bilm.weights import ModelFiles, read_model
 from sklearn_elmo.downloads import REGISTRY, fetch_url, is_url
-from sklearn_elmo.errors import InvalidParameterError
+from sklearn_elmo.errors import InvalidParameterError, ModelFileError
 from sklearn_elmo.models import DEFAULT_MODEL, locate
+from sklearn_elmo.plain_files import open_plain_file
 
 __all__ = [
     "DEFAULT_OPTIONS_FILE",
@@ -21,6 +26,7 @@ __all__ = [
     "default_pair",
     "parameters_of",
     "read_files",
+    "read_lstm_parameters",
     "weight_path",
 ]
 
@@ -107,6 +113,46 @@ def parameters_of(files: ModelFiles, part: str = "") -> Mapping[str, Tensor]:
         for name, array in layout.to_parameters(files.arrays).items()
         if name.startswith(part)
     }
+
+
+def read_lstm_parameters(
+    weight_file: FileName, options: BiLmOptions
+) -> Mapping[str, Tensor]:
+    """Read the parameters of a model's LSTM layers alone.
+
+    Parameters
+    ----------
+    weight_file : path or URL
+    options : BiLmOptions
+        Only the options of the LSTM are read.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ModelFileError
+        If the file is damaged or has other sizes.
+    """
+    # The smallest character CNN in place of the model's, filled with zeros.
+    options = replace(options, char_dim=1, filters=((1, 1),), n_highway=0)
+    shapes = WeightLayout(options).shapes()
+    wanted = {name: shapes[name] for name in shapes if name.startswith("RNN_")}
+    path = Path(_local(weight_file)).expanduser()
+    with (
+        open_plain_file(path) as stream,
+        open_weight_file(stream, str(path)) as file,
+    ):
+        missing = [name for name in wanted if name not in file]
+        if missing:
+            message = (
+                f"The weight file {str(path)!r} has no data set {missing[0]!r}. Build "
+                "an ElmoLstm with as many layers as the file has."
+            )
+            raise ModelFileError(message)
+        stored = file.read(wanted)
+    arrays = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
+    arrays |= {name: array.astype(np.float32) for name, array in stored.items()}
+    return parameters_of(ModelFiles(options, arrays, "", str(path)), "_elmo_lstm.")
 
 
 def cached_path(

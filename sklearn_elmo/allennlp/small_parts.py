@@ -1,5 +1,8 @@
 """Small helpers that old ELMo code imports from all over AllenNLP."""
 
+import argparse
+import logging
+import os
 from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any, ClassVar, TypeVar
@@ -15,8 +18,11 @@ __all__ = [
     "ALLENNLP_VERSION",
     "Highway",
     "OutOfScopeError",
+    "Subcommand",
     "Tqdm",
     "lazy_groups_of",
+    "pad_sequence_to_length",
+    "prepare_global_logging",
     "train_model",
 ]
 
@@ -42,6 +48,55 @@ def lazy_groups_of(iterator: Iterator[_T], group_size: int) -> Iterator[list[_T]
     iterator = iter(iterator)
     while group := list(islice(iterator, group_size)):
         yield group
+
+
+def pad_sequence_to_length(
+    sequence: list[_T],
+    desired_length: int,
+    default_value: Callable[[], Any] = lambda: 0,
+    padding_on_right: bool = True,
+) -> list[_T | Any]:
+    """Return a list of exactly `desired_length` items, padded or cut at one end.
+
+    Examples
+    --------
+    >>> pad_sequence_to_length([1, 2], 3), pad_sequence_to_length([1, 2], 1)
+    ([1, 2, 0], [1])
+    """
+    missing = max(desired_length - len(sequence), 0)
+    padding = [default_value() for _ in range(missing)]
+    if padding_on_right:
+        return [*sequence[:desired_length], *padding]
+    return [*padding, *sequence[max(len(sequence) - desired_length, 0) :]]
+
+
+def prepare_global_logging(
+    serialization_dir: str | os.PathLike[str], file_friendly_logging: bool
+) -> logging.FileHandler:
+    """Write log messages to ``stdout.log`` in a folder, too.
+
+    Unlike AllenNLP's function it does not copy what is printed.
+
+    Parameters
+    ----------
+    serialization_dir : path
+    file_friendly_logging : bool
+        Whether progress bars are updated rarely.
+    """
+    Tqdm.set_slower_interval(file_friendly_logging)
+    handler = logging.FileHandler(os.path.join(serialization_dir, "stdout.log"))
+    form = "%(asctime)s - %(levelname)s - %(name)s - %(message)s"
+    handler.setFormatter(logging.Formatter(form))
+    logging.getLogger().addHandler(handler)
+    return handler
+
+
+class Subcommand:
+    """Base of further commands of ``allennlp.commands.main``."""
+
+    def add_subparser(self, name: str, parser: Any) -> argparse.ArgumentParser:
+        """Add the command's parser, whose default ``func`` runs it."""
+        raise NotImplementedError
 
 
 class Tqdm:

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from torch import nn
 
-from sklearn_elmo.allennlp.params import Registrable
+from sklearn_elmo.allennlp.registrable import Registrable
 
 __all__ = ["TokenEmbedder"]
 
