@@ -387,13 +387,19 @@ def resolve_device(device: str) -> str:
 
 
 def locate(name_or_path: ModelSource) -> ModelSource:
-    """Return the folder of a named model; return paths unchanged.
+    """Return the folder of a named model and local copies of URLs; keep other paths.
+
+    A URL is downloaded once: passing one is asking for it.
 
     Raises
     ------
-    ModelFileError, ModelNotFetchedError
+    ModelFileError, ModelNotFetchedError, DownloadError
         As `load`.
     """
+    if isinstance(name_or_path, tuple | list):
+        return tuple(map(_local_copy, name_or_path))
+    if downloads.is_url(name_or_path):
+        return _local_copy(name_or_path)
     if not isinstance(name_or_path, str):
         return name_or_path
     if name_or_path == DEFAULT_MODEL:
@@ -407,6 +413,10 @@ def locate(name_or_path: ModelSource) -> ModelSource:
         )
         raise ModelFileNotFoundError(message)
     return name_or_path
+
+
+def _local_copy(file: str | os.PathLike[str]) -> str | os.PathLike[str]:
+    return downloads.fetch_url(os.fspath(file)) if downloads.is_url(file) else file
 
 
 def _identify(path: Path) -> tuple[str, int, int, int, int]:

@@ -52,7 +52,7 @@ class ElmoVectorizer(ElmoEstimator):
         A name from `sklearn_elmo.models.list_models` (``"default"`` ships with the
         package, the others must be fetched once), a folder or zip file with options and
         weights in the layout of AllenNLP, bilm-tf or NLPL, a pair (options file, weight
-        file), or a fitted `ElmoPretrainer`.
+        file) of paths or URLs, or a fitted `ElmoPretrainer`.
     layers : "all", "top", int or sequence of int, default="all"
         Layer 0 is the context-free token vector, layer k the k-th biLSTM layer;
         negative numbers count from the top. Only as many LSTM layers run as the

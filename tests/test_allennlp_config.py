@@ -151,6 +151,190 @@ def test_what_is_not_known_here_is_named(
         text_field_embedder(config, indexers)
 
 
+NER_CHARACTERS = {
+    "type": "character_encoding",
+    "embedding": {"embedding_dim": 4},
+    "encoder": {
+        "type": "cnn",
+        "embedding_dim": 4,
+        "num_filters": 6,
+        "ngram_filter_sizes": [3],
+        "conv_layer_activation": "relu",
+    },
+    "dropout": 0.1,
+}
+BIDAF_CHARACTERS = {
+    "type": "character_encoding",
+    "embedding": {"num_embeddings": 262, "embedding_dim": 4},
+    "encoder": {
+        "type": "cnn",
+        "embedding_dim": 4,
+        "num_filters": 5,
+        "ngram_filter_sizes": [5],
+    },
+    "dropout": 0.2,
+}
+GRU_CHARACTERS = {
+    "type": "character_encoding",
+    "embedding": {"embedding_dim": 4},
+    "encoder": {
+        "type": "gru",
+        "input_size": 4,
+        "hidden_size": 3,
+        "num_layers": 2,
+        "dropout": 0.25,
+        "bidirectional": True,
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("part", "indexer", "width"),
+    [
+        (NER_CHARACTERS, {"type": "characters", "min_padding_length": 3}, 6),
+        (
+            BIDAF_CHARACTERS,
+            {
+                "type": "characters",
+                "min_padding_length": 5,
+                "character_tokenizer": {
+                    "byte_encoding": "utf-8",
+                    "start_tokens": [259],
+                    "end_tokens": [260],
+                },
+            },
+            5,
+        ),
+        (GRU_CHARACTERS, {"type": "characters"}, 6),
+    ],
+)
+def test_character_encoding_beside_words_and_elmo(
+    glove: Path,
+    tiny_model: Path,
+    part: dict[str, object],
+    indexer: dict[str, object],
+    width: int,
+) -> None:
+    whole = srl_config(glove, tiny_model)
+    whole["model"]["text_field_embedder"]["token_characters"] = part
+    whole["dataset_reader"]["token_indexers"]["token_characters"] = indexer
+    embedder = text_field_embedder(whole, random_state=0).eval()
+    assert embedder.get_output_dim() == 16 + width + 3
+    vectors = embedder(embedder.index([["Hello", "cat", "zzz"], ["it"]]))
+    assert vectors.shape == (2, 3, 16 + width + 3)
+    characters = vectors[..., 16 : 16 + width]
+    assert characters[0].any(dim=-1).all()
+    again = text_field_embedder(whole, random_state=0).eval()
+    found = again(again.index([["Hello"]]))
+    torch.testing.assert_close(found[0, 0, 16:], vectors[0, 0, 16:])
+
+
+def test_embedder_to_indexer_map_feeds_cached_words_to_elmo(
+    glove: Path, tiny_model: Path
+) -> None:
+    """Both ways of writing the map; the numbers are those without a cache."""
+    words = ["hello", "cat"]
+    parts = srl_config(glove, tiny_model)["model"]["text_field_embedder"]
+    # "dog" is unknown, and the text of unknown words in the cache is "@@UNKNOWN@@".
+    plain = text_field_embedder(parts, vocabulary=words).eval()
+    expected = plain(plain.index([["hello", "cat", "@@UNKNOWN@@"]]))[..., :16]
+    parts["elmo"]["namespace_to_cache"] = "tokens"
+    for inputs in (
+        ["elmo", "tokens"],
+        {"inputs": "elmo", "word_inputs": "tokens"},
+    ):
+        config = {
+            "token_embedders": parts,
+            "embedder_to_indexer_map": {"elmo": inputs, "tokens": ["tokens"]},
+        }
+        embedder = text_field_embedder(config, vocabulary=words).eval()
+        ids = embedder.index([["hello", "cat", "dog"]])
+        assert ids["tokens"].tolist() == [[2, 3, 1]]
+        ids["elmo"][:] = 1  # not read
+        torch.testing.assert_close(embedder(ids)[..., :16], expected)
+
+
+def test_allow_unmatched_keys_lets_indexers_without_an_embedder_be(
+    tiny_model: Path,
+) -> None:
+    elmo = {
+        "type": "elmo_token_embedder",
+        "options_file": str(tiny_model / "options.json"),
+        "weight_file": str(tiny_model / "weights.hdf5"),
+    }
+    config = {
+        "allow_unmatched_keys": True,
+        "embedder_to_indexer_map": {"elmo": ["elmo"]},
+        "token_embedders": {"elmo": elmo},
+    }
+    indexers = {"elmo": {"type": "elmo_characters"}, "tokens": {"type": "single_id"}}
+    embedder = text_field_embedder(config, indexers, vocabulary=["a"])
+    assert embedder(embedder.index([["a", "b"]])).shape == (1, 2, 16)
+    del config["allow_unmatched_keys"]
+    with pytest.raises(InvalidParameterError, match=r"indexers \['tokens'\]"):
+        text_field_embedder(config, indexers, vocabulary=["a"])
+
+
+def characters_config(**embedding: object) -> dict[str, object]:
+    return {"c": {**NER_CHARACTERS, "embedding": {"embedding_dim": 4, **embedding}}}
+
+
+@pytest.mark.parametrize(
+    ("config", "indexers", "match"),
+    [
+        (
+            {"elmo": {"type": "elmo_token_embedder"}},
+            {"elmo": {"type": "elmo_characters"}, "unused": {"type": "single_id"}},
+            r"indexers \['unused'\]",
+        ),
+        (
+            {"elmo": {"type": "elmo_token_embedder"}},
+            {"elmo": {"type": "elmo_characters", "max_length": 3}},
+            "'max_length'",
+        ),
+        ({"elmo": {"type": "elmo_token_embedder", "droput": 0.1}}, None, "'droput'"),
+        (characters_config(), None, "'vocabulary'"),
+        (
+            {"tokens": {"type": "embedding", "max_norm": 1.0}},
+            None,
+            "key 'max_norm'",
+        ),
+        (
+            {"tokens": {"type": "embedding", "padding_index": 3}},
+            None,
+            "padding_index",
+        ),
+        (
+            {"tokens": {"type": "embedding", "vocab_namespace": "other"}},
+            None,
+            r"'other'.*'tokens'",
+        ),
+        ({"type": "bert", "tokens": {"type": "embedding"}}, None, "only 'basic'"),
+        (
+            {
+                "token_embedders": {"elmo": {"type": "elmo_token_embedder"}},
+                "embedder_to_indexer_map": {"elmo": {"words": "elmo"}},
+            },
+            None,
+            "inputs, word_inputs",
+        ),
+    ],
+)
+def test_keys_that_change_numbers_are_read_or_refused(
+    config: dict[str, object], indexers: dict[str, object] | None, match: str
+) -> None:
+    with pytest.raises(InvalidParameterError, match=match):
+        text_field_embedder(config, indexers)
+
+
+def test_too_few_character_vectors_are_refused() -> None:
+    config = characters_config(num_embeddings=4)
+    with pytest.raises(InvalidParameterError, match=r"asks for 4 .* 5 characters"):
+        text_field_embedder(config, vocabulary=["abc"])
+    embedder = text_field_embedder(characters_config(), vocabulary=["abc"])
+    assert embedder.token_embedder_c._embedding._module.weight.shape == (5, 4)
+
+
 def test_embedding_dim_must_be_the_file_s(glove: Path) -> None:
     config = {
         "tokens": {

@@ -5,6 +5,7 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -13,7 +14,13 @@ import reference_numpy
 
 from sklearn_elmo.allennlp import ElmoEmbedder
 from sklearn_elmo.allennlp import embedder as embedder_module
-from sklearn_elmo.errors import InvalidParameterError, OutputFileError, TextValueError
+from sklearn_elmo.errors import (
+    InvalidParameterError,
+    ModelFileError,
+    OutputFileError,
+    SklearnElmoWarning,
+    TextValueError,
+)
 
 LINES = [
     "The cat sat .",
@@ -350,3 +357,54 @@ def test_long_input_is_not_kept_in_memory(tiny_model: Path, tmp_path: Path) -> N
     with h5py.File(tmp_path / "out.hdf5") as file:
         assert len(file) == 301
         assert file["299"].shape == (2, 16)
+
+
+@pytest.fixture
+def fresh_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedder_module, "_has_warned", False)
+
+
+@pytest.mark.usefixtures("fresh_warning")
+def test_default_model_warns_once_that_it_is_not_allennlp_s() -> None:
+    with pytest.warns(SklearnElmoWarning, match="models fetch original") as caught:
+        first = ElmoEmbedder()
+    assert caught[0].filename == __file__
+    second = ElmoEmbedder()  # warnings are errors
+    assert first.elmo_bilm.digest == second.elmo_bilm.digest
+
+
+@pytest.mark.usefixtures("fresh_warning")
+def test_a_named_model_does_not_warn(tiny_model: Path) -> None:
+    ElmoEmbedder(model="default")
+    ElmoEmbedder("default")
+    ElmoEmbedder(tiny_model)
+    make_embedder(tiny_model)
+    with pytest.raises(InvalidParameterError, match="Leave out the files"):
+        ElmoEmbedder("options.json", model="default")
+
+
+def test_weight_file_alone_goes_with_the_original_options(tiny_model: Path) -> None:
+    with pytest.raises(ModelFileError, match="options are those of the original"):
+        ElmoEmbedder(weight_file=tiny_model / "weights.hdf5")
+
+
+def test_options_file_alone_goes_with_the_original_weights(tiny_model: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="fetch original"):
+        ElmoEmbedder(tiny_model / "options.json")
+
+
+def test_cuda_device_tells_and_moves(tiny_model: Path) -> None:
+    embedder = make_embedder(tiny_model)
+    assert embedder.cuda_device == -1
+    embedder.cuda_device = -1
+    with pytest.raises(InvalidParameterError, match="'cuda_device' parameter"):
+        embedder.cuda_device = 99
+    with pytest.raises(InvalidParameterError, match="'cuda_device' parameter"):
+        make_embedder(tiny_model, cuda_device=99)
+
+
+def test_tokens_of_spacy_s_kind_are_embedded(tiny_model: Path) -> None:
+    tokens = [SimpleNamespace(text="I"), SimpleNamespace(text="ate")]
+    found = make_embedder(tiny_model).embed_sentence(tokens)
+    expected = make_embedder(tiny_model).embed_sentence(["I", "ate"])
+    np.testing.assert_array_equal(found, expected)

@@ -186,9 +186,9 @@ class TokenCharactersEncoder(TokenEmbedder):
             Encoders are of the type ``cnn``, ``lstm``, ``gru`` or ``rnn``.
         """
         params = params if isinstance(params, Params) else Params(params)
+        params.pop("type", None)
         embedding = params.pop("embedding")
         embedding.params.setdefault("vocab_namespace", CHARACTER_NAMESPACE)
-        embedding.pop("type", None)
         encoder = params.pop("encoder")
         dropout = params.pop_float("dropout", 0.0)
         params.assert_empty("a 'character_encoding'")

@@ -42,6 +42,7 @@ class EmbedderBuilder:
     def __init__(self, words: Iterable[str] | None, random_state: int | None) -> None:
         self.vocabulary = Vocabulary()
         self._words = None if words is None else list(words)
+        self._random_state = random_state
         self._generator = torch.Generator()
         if random_state is not None:
             self._generator.manual_seed(random_state)
@@ -128,7 +129,10 @@ class EmbedderBuilder:
                 f"but there are {n_ids} characters. Correct the config."
             )
             raise InvalidParameterError(message)
-        return TokenCharactersEncoder.from_params(self.vocabulary, Params(config))
+        with torch.random.fork_rng(devices=[], enabled=self._random_state is not None):
+            if self._random_state is not None:
+                torch.manual_seed(self._random_state)
+            return TokenCharactersEncoder.from_params(self.vocabulary, Params(config))
 
     def _build_embedding(self, config: Config, indexer: TokenIndexer) -> nn.Module:
         assert isinstance(indexer, SingleIdTokenIndexer)

@@ -91,6 +91,7 @@ class Embedding(TokenEmbedder):
             `text_field_embedder`, not here.
         """
         params = params if isinstance(params, Params) else Params(params)
+        params.pop("type", None)
         namespace = params.pop("vocab_namespace", "tokens")
         if params.get("pretrained_file") is not None:
             message = (

@@ -137,7 +137,7 @@ def read_lstm_parameters(
     options = replace(options, char_dim=1, filters=((1, 1),), n_highway=0)
     shapes = WeightLayout(options).shapes()
     wanted = {name: shapes[name] for name in shapes if name.startswith("RNN_")}
-    path = Path(_local(weight_file)).expanduser()
+    path = Path(cached_path(weight_file))
     with (
         open_plain_file(path) as stream,
         open_weight_file(stream, str(path)) as file,
@@ -200,9 +200,5 @@ def _locate(options_file: FileName | None, weight_file: FileName | None) -> Mode
         )
         raise InvalidParameterError(message)
     if weight_file is None:
-        return locate(_local(options_file))
-    return (_local(options_file), _local(weight_file))
-
-
-def _local(file: FileName) -> FileName:
-    return fetch_url(os.fspath(file)) if is_url(file) else file
+        return locate(options_file)
+    return locate((options_file, weight_file))
