@@ -77,7 +77,7 @@ cache.cleanup()
 mpl.use("agg")
 axes = table[list(scoring)].plot.barh(figsize=(7, 3.5), xlim=(0.85, 1.0))
 axes.set_title("SMS spam, 5-fold cross-validation")
-axes.legend(loc="lower left")
+axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
 output = HERE / "output"
 output.mkdir(exist_ok=True)
 axes.figure.savefig(output / "01_quickstart.png", bbox_inches="tight", dpi=120)
