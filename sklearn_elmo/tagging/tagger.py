@@ -115,7 +115,9 @@ class ElmoTagger(BaseEstimator):
     `fit` holds the features of all its tokens in one float32 array of
     ``4 * n_tokens * n_features * (2 * window + 1)`` bytes: 1.3 GB for 200,000 tokens
     with the bundled model, all layers and ``window=0``. ``layer_mix="average"`` needs
-    a third of it, and ``max_tokens`` cuts long texts. The vectorizer's ``cache`` saves
+    a third of it, and ``max_tokens`` cuts long texts. Classifiers add to it: in `fit`,
+    the default one, whose scaler makes temporary arrays of this size, brings the peak
+    to between three and four times as much. The vectorizer's ``cache`` saves
     time in cross-validation, not memory. `predict` reads texts in chunks.
 
     ``decoding="viterbi"`` maximises, over the tags y of a text with n tokens x,
