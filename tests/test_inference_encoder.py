@@ -594,3 +594,38 @@ def test_bfloat16_rounds_factors_whatever_multiplies_them(
     assert not torch.allclose(
         found.double(), (inputs @ weight.t() + bias).double(), rtol=0.0, atol=1e-4
     )
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_products_come_in_few_heights_whatever_the_lengths_of_texts(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch, precision: Any
+) -> None:
+    """oneDNN keeps compiled code for each shape; memory grew with new lengths."""
+    monkeypatch.setattr(linear, "_packing_is_faster", lambda: True)
+    heights: dict[int, set[int]] = {}
+    multiply = {
+        kind: kind._multiply for kind in (linear._PackedLinear, linear._Int8Linear)
+    }
+    for kind in multiply:
+
+        def count(self, inputs, addend, kind=kind):
+            heights.setdefault(id(self), set()).add(len(inputs))
+            return multiply[kind](self, inputs, addend)
+
+        monkeypatch.setattr(kind, "_multiply", count)
+    encoder = Encoder(load(tiny_model), precision)
+    rng = np.random.default_rng(0)
+    for _ in range(60):
+        lengths = rng.integers(1, 60, size=rng.integers(1, 150))
+        texts = [[f"w{k}" for k in rng.integers(3000, size=n)] for n in lengths]
+        embed(encoder, texts, window_tokens=100_000)
+    # Eight per power of two.
+    assert max(map(len, heights.values())) <= 8 * 10
+
+
+@pytest.mark.parametrize("n_rows", [*range(70), 100, 129, 256, 257, 5000])
+def test_padded_heights_are_near(n_rows: int) -> None:
+    weight = torch.ones(3, 2)
+    padded = linear._Int8Linear(weight, None).padded_rows(n_rows)
+    assert n_rows <= padded <= n_rows + max(7, n_rows / 8)
+    assert linear._PlainLinear(weight, None).padded_rows(n_rows) == n_rows

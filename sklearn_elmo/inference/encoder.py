@@ -142,7 +142,10 @@ class Encoder:
                 return
             texts = [text[::-1] for text in texts]
         starts = self._start_states(direction, state, n_layers) if n_layers else []
-        states = [start.repeat(len(texts)) for start in starts]
+        states = [
+            layer.repeat_state(start, len(texts))
+            for layer, start in zip(self._layers[direction], starts, strict=False)
+        ]
         yield from self._read(texts, direction, states, window_tokens)
 
     def cache_tokens(self, texts: Iterable[Iterable[str]]) -> None:

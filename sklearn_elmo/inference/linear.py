@@ -28,6 +28,7 @@ Activation = Literal["none", "sigmoid"]
 _ROWS_TO_PACK_FOR = 64  # the layout hardly depends on it, unless it is 1
 _TRIAL_SHAPE = (128, 256, 1024)  # rows, inputs, outputs: takes a millisecond
 _N_TRIALS = 9
+_MIN_ROW_STEP = 8
 
 
 class Linear(ABC):
@@ -54,7 +55,13 @@ class Linear(ABC):
     def _prepare(self, weight: Tensor) -> Tensor:
         """Return the weight in the layout and the type of the product."""
 
-    @abstractmethod
+    def padded_rows(self, n_rows: int) -> int:
+        """Return how many rows are computed for a number of input rows.
+
+        Inputs of another height are copied and padded.
+        """
+        return n_rows
+
     def __call__(self, inputs: Tensor, addend: Tensor | None = None) -> Tensor:
         """Return a new tensor.
 
@@ -70,6 +77,18 @@ class Linear(ABC):
         Tensor
             *Shape:* ``(N, n_out)``, float32.
         """
+        n_rows = len(inputs)
+        n_missing = self.padded_rows(n_rows) - n_rows
+        if n_missing == 0:
+            return self._multiply(inputs, addend)
+        pad = functools.partial(torch.nn.functional.pad, pad=(0, 0, 0, n_missing))
+        return self._multiply(pad(inputs), None if addend is None else pad(addend))[
+            :n_rows
+        ]
+
+    @abstractmethod
+    def _multiply(self, inputs: Tensor, addend: Tensor | None) -> Tensor:
+        """Do the same for a number of rows that needs no padding."""
 
     def _finish(self, product: Tensor, *terms: Tensor | None) -> Tensor:
         """Add terms and apply the activation, in place."""
@@ -107,18 +126,32 @@ class _PlainLinear(Linear):
     def _prepare(self, weight: Tensor) -> Tensor:
         return weight.contiguous()
 
-    def __call__(self, inputs: Tensor, addend: Tensor | None = None) -> Tensor:
+    def _multiply(self, inputs: Tensor, addend: Tensor | None) -> Tensor:
         product = torch.nn.functional.linear(inputs, self._weight, self._bias)
         return self._finish(product, addend)
 
 
-class _PackedLinear(Linear):
+class _OneDnnLinear(Linear):
+    """A product of oneDNN, which keeps compiled code for each shape that it has seen.
+
+    Code for hundreds of heights takes hundreds of MiB, so heights are rounded up to
+    eight per power of two. Rows that are added cost less than 5 % on average.
+    """
+
+    def padded_rows(self, n_rows: int) -> int:
+        if n_rows <= _MIN_ROW_STEP:
+            return 1 << (n_rows - 1).bit_length() if n_rows else 0
+        step = max(_MIN_ROW_STEP, 1 << ((n_rows - 1).bit_length() - 4))
+        return -(-n_rows // step) * step
+
+
+class _PackedLinear(_OneDnnLinear):
     """oneDNN's product, which also adds a term or applies the sigmoid."""
 
     def _prepare(self, weight: Tensor) -> Tensor:
         return _pack(weight)
 
-    def __call__(self, inputs: Tensor, addend: Tensor | None = None) -> Tensor:
+    def _multiply(self, inputs: Tensor, addend: Tensor | None) -> Tensor:
         if addend is None:
             return _multiply_packed(inputs, self._weight, self._bias, self._activation)
         product: Tensor = torch.ops.mkldnn._linear_pointwise.binary(
@@ -133,22 +166,20 @@ class _Bfloat16Linear(Linear):
     def _prepare(self, weight: Tensor) -> Tensor:
         return weight.to(torch.bfloat16).contiguous()
 
-    def __call__(self, inputs: Tensor, addend: Tensor | None = None) -> Tensor:
-        product = self._multiply(inputs.to(torch.bfloat16))
-        return self._finish(product, self._bias, addend)
-
-    def _multiply(self, inputs: Tensor) -> Tensor:
-        return torch.nn.functional.linear(inputs, self._weight).float()
+    def _multiply(self, inputs: Tensor, addend: Tensor | None) -> Tensor:
+        product = torch.nn.functional.linear(inputs.to(torch.bfloat16), self._weight)
+        return self._finish(product.float(), self._bias, addend)
 
 
-class _PackedBfloat16Linear(_Bfloat16Linear):
+class _PackedBfloat16Linear(_OneDnnLinear):
     """oneDNN's product of bfloat16 numbers."""
 
     def _prepare(self, weight: Tensor) -> Tensor:
         return _pack(weight.to(torch.bfloat16))
 
-    def _multiply(self, inputs: Tensor) -> Tensor:
-        return _multiply_packed(inputs, self._weight, None).float()
+    def _multiply(self, inputs: Tensor, addend: Tensor | None) -> Tensor:
+        product = _multiply_packed(inputs.to(torch.bfloat16), self._weight, None)
+        return self._finish(product.float(), self._bias, addend)
 
 
 class _RoundedLinear(Linear):
@@ -166,11 +197,14 @@ class _RoundedLinear(Linear):
     def _prepare(self, weight: Tensor) -> Tensor:
         return weight.to(torch.bfloat16).float()
 
-    def __call__(self, inputs: Tensor, addend: Tensor | None = None) -> Tensor:
+    def padded_rows(self, n_rows: int) -> int:
+        return self._linear.padded_rows(n_rows)
+
+    def _multiply(self, inputs: Tensor, addend: Tensor | None) -> Tensor:
         return self._linear(inputs.to(torch.bfloat16).float(), addend)
 
 
-class _Int8Linear(Linear):
+class _Int8Linear(_OneDnnLinear):
     """A product of integers from -127 to 127.
 
     Each row of the weight and of the input has a scale of its own, so that rows do not
@@ -189,7 +223,7 @@ class _Int8Linear(Linear):
         logger.info("PyTorch has no int8 products here; rounding in float32")
         return rounded.float() * scale[:, None]
 
-    def __call__(self, inputs: Tensor, addend: Tensor | None = None) -> Tensor:
+    def _multiply(self, inputs: Tensor, addend: Tensor | None) -> Tensor:
         row_scale = inputs.abs().amax(dim=1, keepdim=True).clamp_min(1e-12) / 127
         rounded = torch.round(inputs / row_scale)
         if self._weight.is_mkldnn:

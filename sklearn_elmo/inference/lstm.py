@@ -81,6 +81,10 @@ class FastLstmLayer:
             self._zeros(n_rows, self._output_dim), self._zeros(n_rows, self._cell_dim)
         )
 
+    def repeat_state(self, row: RowState, n_rows: int) -> RowState:
+        """Return a state for `run` with at least ``n_rows`` copies of a single row."""
+        return row.repeat(self._gates.padded_rows(n_rows))
+
     def run(
         self,
         inputs: Tensor,
@@ -97,7 +101,7 @@ class FastLstmLayer:
         type_indices : Tensor
             The type of each token. *Shape:* ``(n_tokens,)``, int64.
         state : RowState
-            Updated in place.
+            From `repeat_state`. Updated in place.
         active_rows : list of int
             As in `sklearn_elmo.inference.encoder.Window`.
 
@@ -148,10 +152,17 @@ class FastLstmLayer:
         return None if self._graphs is None else self._graphs.buffers(n_rows)
 
     def _ordinary_buffers(self, state: RowState, n_rows: int) -> StepBuffers:
-        inputs = state.h.new_empty(n_rows, self._input_width)
-        return StepBuffers(
-            inputs, state, lambda n: self._take_step(inputs[:n], state.first(n))
-        )
+        """Return buffers for up to ``n_rows`` rows.
+
+        Rows that have ended take part in a step where the product needs them.
+        """
+        inputs = self._zeros(self._gates.padded_rows(n_rows), self._input_width)
+
+        def take_step(n_active: int) -> None:
+            n_padded = self._gates.padded_rows(n_active)
+            self._take_step(inputs[:n_padded], state.first(n_padded))
+
+        return StepBuffers(inputs, state, take_step)
 
     def _make_buffers(self, n_rows: int) -> tuple[Tensor, RowState]:
         return self._zeros(n_rows, self._input_width), self.zero_state(n_rows)

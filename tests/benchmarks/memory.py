@@ -3,8 +3,10 @@
     python tests/benchmarks/memory.py
 
 Each line is a process of its own with the default model, all layers, mean. "before" is
-the peak resident memory with the texts made and the model warm, "more" is what
-`transform` then added beside its result.
+the peak resident memory after the texts were made and the model had read one of them,
+"more" is what `transform` then added to that, without its result. The last table shows
+the resident memory after each of several calls with texts of mixed lengths: it must not
+grow with the variety of lengths.
 """
 
 import subprocess
@@ -45,6 +47,28 @@ CHILD = """
           f"{time.perf_counter() - start:.1f}")
 """
 
+MIXED = """
+    import numpy as np
+    from sklearn_elmo import ElmoVectorizer
+
+    words = np.array([f"w{i:05d}" for i in range(20_000)])
+    chance = np.random.default_rng(0)
+
+    def resident():
+        with open("/proc/self/status") as file:
+            line = next(line for line in file if line.startswith("VmRSS"))
+        return int(line.split()[1]) / 1024
+
+    vectorizer = ElmoVectorizer(tokenizer="whitespace").fit(["warm up"])
+    vectorizer.transform(["warm up"])
+    print(f"{resident():.0f}")
+    for _ in range(8):
+        lengths = chance.integers(LOW, HIGH + 1, size=1000)
+        texts = [" ".join(words[chance.integers(len(words), size=n)]) for n in lengths]
+        vectorizer.transform(texts)
+        print(f"{resident():.0f}")
+"""
+
 IMPORT = """
     import time
     start = time.perf_counter()
@@ -76,6 +100,10 @@ def main() -> None:
             f"{seconds:7.1f}",
             flush=True,
         )
+    print("resident MiB before and after each of 8 calls with 1,000 texts (Linux)")
+    for low, high in ((30, 30), (3, 59)):
+        code = MIXED.replace("LOW", str(low)).replace("HIGH", str(high))
+        print(f"{low} to {high} words: {' '.join(run(code).split())}", flush=True)
 
 
 if __name__ == "__main__":
