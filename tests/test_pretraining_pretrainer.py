@@ -343,6 +343,70 @@ def test_without_a_softmax_it_is_learned_first_and_the_rest_is_frozen(tiny_model
     assert not any(np.array_equal(before[name], trained[name]) for name in before)
 
 
+def drift(pretrainer, model, texts):
+    """Relative squared distance of the adapted vectors from those of the start."""
+    found, start = (ElmoVectorizer(m).fit_transform(texts) for m in (pretrainer, model))
+    return float(((found - start) ** 2).sum() / (start**2).sum())
+
+
+def test_adaptation_lowers_perplexity_and_keeps_close_to_the_initial_model(
+    fitted, tmp_path
+):
+    fitted.save(tmp_path)
+    texts, new = make_sentences(ANIMALS), make_sentences(ANIMALS, 30, seed=9)
+    run = RUN | {"max_tokens": 4000, "learning_rate": 0.01, "init": tmp_path}
+    free = ElmoPretrainer(anchor_weight=0.0, **run).fit(texts)
+    kept = ElmoPretrainer(**run).fit(texts)
+    short = ElmoPretrainer(**(run | {"max_tokens": 40})).fit(texts)
+    old = make_sentences(PEOPLE, 30, seed=9)
+    assert drift(kept, tmp_path, old) < 0.7 * drift(free, tmp_path, old)
+    assert kept.perplexity(new) < 0.8 * short.perplexity(new)
+    losses = [row["anchor_loss"] for row in kept.history_ if "anchor_loss" in row]
+    assert losses
+    assert all(np.isfinite(losses))
+    assert not any("anchor_loss" in row for row in free.history_)
+    kept.save(tmp_path / "adapted")
+    assert "kept close" in (tmp_path / "adapted" / "MODEL_CARD.md").read_text()
+
+
+def test_without_init_the_anchor_changes_nothing():
+    texts = make_sentences(PEOPLE, 60)
+    run = RUN | {"max_tokens": 200}
+    assert_same_weights(
+        ElmoPretrainer(TINY, anchor_weight=0.0, **run).fit(texts),
+        ElmoPretrainer(TINY, anchor_weight=9.0, **run).fit(texts),
+    )
+
+
+def test_a_stopped_adaptation_continues_to_the_same_weights(
+    fitted, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(trainer, "_SECONDS_PER_CHECKPOINT", 0.0)
+    fitted.save(tmp_path / "start")
+    run = RUN | {"init": tmp_path / "start", "max_tokens": 600}
+    texts = make_sentences(ANIMALS, 60)
+    step = trainer.Trainer._step
+
+    def fail_at_7(self):
+        if self.progress.step == 7:
+            raise KeyboardInterrupt
+        return step(self)
+
+    with monkeypatch.context() as context:
+        context.setattr(trainer.Trainer, "_step", fail_at_7)
+        with pytest.raises(KeyboardInterrupt):
+            ElmoPretrainer(checkpoint_dir=tmp_path / "run", **run).fit(texts)
+    # Weights of another start would change the anchor.
+    other = ElmoPretrainer(TINY, **(RUN | {"max_tokens": 80, "random_state": 8}))
+    other.fit(texts).save(tmp_path / "other")
+    with pytest.raises(TrainingError, match="its init differs"):
+        ElmoPretrainer(
+            checkpoint_dir=tmp_path / "run", **(run | {"init": tmp_path / "other"})
+        ).fit(texts)
+    resumed = ElmoPretrainer(checkpoint_dir=tmp_path / "run", **run).fit(texts)
+    assert_same_weights(resumed, ElmoPretrainer(**run).fit(texts))
+
+
 def test_size_beside_init_warns(tiny_model):
     with pytest.warns(UnusedParameterWarning, match="'size'"):
         ElmoPretrainer("small", init=tiny_model, **(RUN | {"max_tokens": 40})).fit(
@@ -493,6 +557,8 @@ def test_more_of_the_teachers_texts_can_be_read_at_once():
         ("n_negative_samples", True),
         ("teacher_batch_size", 1),
         ("teacher_lowercase_share", 1.1),
+        ("anchor_weight", -1),
+        ("tokenizer", "moses"),
     ],
 )
 def test_a_parameter_that_cannot_be_is_named(parameter, value):

@@ -84,6 +84,8 @@ def _name_teachers(parameters: Mapping[str, Any]) -> str:
         )
         if (teacher := parameters.get(name)) is not None
     ]
+    if parameters.get("init") is not None and parameters.get("anchor_weight"):
+        lessons.append(f"{parameters['init']} (the layers were kept close to its own)")
     if not lessons:
         return "none: a language model alone"
     return (

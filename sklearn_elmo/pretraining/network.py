@@ -49,6 +49,10 @@ class States:
             torch.zeros(*shape, options.cell_dim, device=device),
         )
 
+    def to(self, device: torch.device) -> "States":
+        """Return the same states on a device."""
+        return States(self.h.to(device), self.c.to(device))
+
 
 class LanguageModel(nn.Module):
     """A biLM with a softmax over its vocabulary.

@@ -68,6 +68,9 @@ CONSTRAINTS = {
     "n_teacher_texts": integer(2),
     "teacher_weight": _POSITIVE,
     "teacher_batch_size": integer(2),
+    "anchor_weight": Constraint(
+        lambda value: is_finite(value) and value >= 0, "a number of at least 0"
+    ),
     "teacher_lowercase_share": Constraint(
         lambda value: is_finite(value) and 0 <= value <= 1, "a number in [0, 1]"
     ),

@@ -126,6 +126,12 @@ class ElmoPretrainer(BaseEstimator):
     teacher_lowercase_share : float, default=0.0
         Share of these texts that is read in lower case, for teachers that ignore case.
         Words that the text contains only with capitals keep them.
+    anchor_weight : float, default=10.0
+        Only with `init`: how strongly the layers are kept close to those of the initial
+        model on the same text. This loss, the mean relative squared distance of the
+        layers, is added to that of the language model with this weight. Without it (0),
+        adaptation forgets what the initial model learned from other text and from
+        teachers.
     tokenizer : {"words", "whitespace", "pretokenized"} or callable, default="words"
         How a line becomes tokens, as in `ElmoVectorizer`. A callable maps one line to a
         list of str. With "pretokenized", texts are lists of str, and the lines of files
@@ -203,6 +209,7 @@ class ElmoPretrainer(BaseEstimator):
         teacher_weight: float = 1.0,
         teacher_batch_size: int = 96,
         teacher_lowercase_share: float = 0.0,
+        anchor_weight: float = 10.0,
         tokenizer: str | Callable[[str], list[str]] = "words",
     ) -> None:
         self.size = size
@@ -229,6 +236,7 @@ class ElmoPretrainer(BaseEstimator):
         self.teacher_weight = teacher_weight
         self.teacher_batch_size = teacher_batch_size
         self.teacher_lowercase_share = teacher_lowercase_share
+        self.anchor_weight = anchor_weight
         self.tokenizer = tokenizer
 
     def fit(self, X: Any, y: Any = None) -> Self:
@@ -489,7 +497,7 @@ class ElmoPretrainer(BaseEstimator):
         checkpoint: dict[str, Any] | None,
     ) -> Trainer:
         """Return the trainer after its run."""
-        model, frozen_share = create_model(
+        initial = create_model(
             self.size,
             self.init,
             vocabulary,
@@ -506,14 +514,17 @@ class ElmoPretrainer(BaseEstimator):
             seed=seed,
             folder=folder,
         )
+        has_anchor = self.init is not None and self.anchor_weight > 0
         with progress_bar(self.verbose) as progress_callback:
             trainer = Trainer(
-                model,
+                initial.model,
                 corpus,
                 vocabulary.targets_of(corpus.train.types),
-                self._settings(frozen_share, seed),
+                self._settings(initial.frozen_share, seed),
                 self._budget(),
                 teachers=teachers,
+                anchor=initial.anchor() if has_anchor else None,
+                init_digest=initial.digest,
                 folder=None if self.checkpoint_dir is None else folder,
                 checkpoint=checkpoint,
                 progress_callback=progress_callback,
@@ -531,6 +542,7 @@ class ElmoPretrainer(BaseEstimator):
             frozen_share=frozen_share,
             teacher_weight=self.teacher_weight,
             teacher_batch_size=self.teacher_batch_size,
+            anchor_weight=self.anchor_weight if self.init is not None else 0.0,
             seed=seed,
         )
 

@@ -30,6 +30,8 @@ class Settings:
         Share of the budget during which only the softmax is trained.
     teacher_weight : float
         Weight of the loss of each teacher; the language model has weight 1.
+    anchor_weight : float
+        Weight of the distance of the layers from those of the initial model.
     teacher_batch_size : int
         Texts per step, for all teachers together.
     seed : int
@@ -43,6 +45,7 @@ class Settings:
     clip_norm: float = 1.0
     frozen_share: float = 0.0
     teacher_weight: float = 1.0
+    anchor_weight: float = 0.0
     teacher_batch_size: int = 96
     seed: int = 0
 

@@ -6,7 +6,7 @@
 import glob
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Set, Sized
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -49,6 +49,10 @@ class Files:
 
     paths: list[Path]
 
+    def n_documents(self) -> int | None:
+        """Return the number of documents if it is known."""
+        return None
+
     def fingerprint(self) -> Any:
         """Return what changes if a file does: names, sizes and times of change."""
         stats = [(path.resolve(), path.stat()) for path in self.paths]
@@ -66,6 +70,10 @@ class Texts:
     """
 
     texts: Iterable[Any]
+
+    def n_documents(self) -> int | None:
+        """Return the number of documents if it is known."""
+        return len(self.texts) if isinstance(self.texts, Sized) else None
 
     def fingerprint(self) -> Any:
         """Return a digest of the texts; None for a stream, which can be read once."""

@@ -39,6 +39,9 @@ class Losses:
         softmax is sampled.
     teacher, token_teacher : float
         0 without this teacher.
+    anchor : float
+        Relative squared distance of the layers from those of the initial model; 0
+        without an anchor.
     gradient_norm : float
         Before clipping.
     """
@@ -46,6 +49,7 @@ class Losses:
     language: float
     teacher: float
     token_teacher: float
+    anchor: float
     gradient_norm: float
 
     def are_finite(self) -> bool:
@@ -67,6 +71,14 @@ class TrainingStep:
         Of all parameters, including those of the heads.
     settings : Settings
     heads, token_heads : TeacherHeads, optional
+    anchor : LanguageModel, optional
+        The initial model. The layers are kept close to its layers, so that what it has
+        learned from other text and from teachers is not forgotten.
+
+    Attributes
+    ----------
+    anchor_states : States or None
+        States of the anchor after the last step.
     """
 
     def __init__(
@@ -78,10 +90,13 @@ class TrainingStep:
         settings: Settings,
         heads: TeacherHeads | None = None,
         token_heads: TeacherHeads | None = None,
+        anchor: LanguageModel | None = None,
     ) -> None:
         self.model = model
         self.heads = heads
         self.token_heads = token_heads
+        self.anchor = anchor
+        self.anchor_states: States | None = None
         self.character_ids = character_ids
         self.targets = targets
         self.optimizer = optimizer
@@ -124,34 +139,41 @@ class TrainingStep:
         generator = torch.Generator(ids.device)
         generator.manual_seed(self.settings.seed * _STEPS_PER_SEED + number)
         taught = [batch.ids for batch in (sentences, tokens) if batch is not None]
-        stream, *inputs = self._token_vectors([ids[:, :-1], *taught])
+        stream, *inputs = self._token_vectors(self.model, [ids[:, :-1], *taught])
         layers, states = self.model.contextualize(
             stream, states, self.settings.dropout, generator
         )
         hidden = self.model.apply_dropout(layers[-1], self.settings.dropout, generator)
         language = self._language_loss(number, hidden, ids[:, 1:])
         loss = language
-        teacher = token_teacher = torch.zeros(())
+        teacher = token_teacher = anchor = torch.zeros(())
         if sentences is not None:
             teacher = self._sentence_loss(inputs.pop(0), sentences)
             loss = loss + self.settings.teacher_weight * teacher
         if tokens is not None:
             token_teacher = self._token_loss(inputs.pop(0), tokens)
             loss = loss + self.settings.teacher_weight * token_teacher
+        if self.anchor is not None:
+            anchor = self._anchor_loss(self.anchor, ids[:, :-1], [stream, *layers])
+            loss = loss + self.settings.anchor_weight * anchor
         loss.backward()  # type: ignore[no-untyped-call]
         norm = nn.utils.clip_grad_norm_(self.parameters, self.settings.clip_norm)
         losses = Losses(
-            language.item(), teacher.item(), token_teacher.item(), norm.item()
+            language.item(),
+            teacher.item(),
+            token_teacher.item(),
+            anchor.item(),
+            norm.item(),
         )
         if losses.are_finite():
             self.optimizer.step()
         return losses, states
 
-    def _token_vectors(self, parts: list[Tensor]) -> list[Tensor]:
+    def _token_vectors(self, model: LanguageModel, parts: list[Tensor]) -> list[Tensor]:
         """Return layer 0 of type numbers of any shapes; each type is computed once."""
         flat = torch.cat([part.flatten() for part in parts])
         unique, inverse = torch.unique(flat, return_inverse=True)
-        vectors = self.model.token_vectors(self.character_ids[unique].long())
+        vectors = model.token_vectors(self.character_ids[unique].long())
         pieces = inverse.split([part.numel() for part in parts])
         return [
             vectors[piece].view(*part.shape, -1)
@@ -174,6 +196,27 @@ class TrainingStep:
         )
         samples = torch.from_numpy(drawn).to(hidden.device)
         return sampled_softmax(hidden, weight, bias, targets, weights, samples, n_tries)
+
+    def _anchor_loss(
+        self, anchor: LanguageModel, ids: Tensor, layers: list[Tensor]
+    ) -> Tensor:
+        """Return the mean over the layers of their relative distance from the anchor's.
+
+        *Shape:* ids ``(2, T, B)``, layers ``(2, T, B, P)`` each.
+        """
+        if self.anchor_states is None:
+            self.anchor_states = States.zeros(anchor.options, ids.shape[2], ids.device)
+        with torch.no_grad():
+            (inputs,) = self._token_vectors(anchor, [ids])
+            contextual, self.anchor_states = anchor.contextualize(
+                inputs, self.anchor_states
+            )
+        distances = [
+            (layer.float() - target.float()).square().sum()
+            / target.float().square().sum()
+            for layer, target in zip(layers, [inputs, *contextual], strict=True)
+        ]
+        return torch.stack(distances).mean()
 
     def _sentence_loss(self, inputs: Tensor, sentences: Sentences) -> Tensor:
         assert self.heads is not None

@@ -66,6 +66,10 @@ class Trainer:
     settings : Settings
     budget : Budget
     teachers : Teachers, optional
+    anchor : LanguageModel, optional
+        The initial model, see `TrainingStep`; on the same device.
+    init_digest : str, optional
+        Digest of the initial model.
     folder : Path, optional
         Where checkpoints and metrics are written.
     checkpoint : mapping, optional
@@ -83,6 +87,8 @@ class Trainer:
         budget: Budget,
         *,
         teachers: Teachers | None = None,
+        anchor: LanguageModel | None = None,
+        init_digest: str | None = None,
         folder: Path | None = None,
         checkpoint: Mapping[str, Any] | None = None,
         progress_callback: ProgressCallback | None = None,
@@ -92,6 +98,7 @@ class Trainer:
         self.settings = settings
         self.budget = budget
         self.teachers = teachers or Teachers()
+        self.init_digest = init_digest
         self.folder = folder
         self.progress_callback = progress_callback
         self.device = model.softmax_bias.device
@@ -123,6 +130,7 @@ class Trainer:
             settings,
             self.heads,
             self.token_heads,
+            anchor,
         )
         if checkpoint is not None:
             self._resume(checkpoint)
@@ -170,7 +178,8 @@ class Trainer:
                 None if self.token_heads is None else self.token_heads.state_dict()
             ),
             "optimizer": self.optimizer.state_dict(),
-            "states": {"h": self.states.h, "c": self.states.c},
+            "states": vars(self.states),
+            "anchor_states": _as_dict(self.step.anchor_states),
             "progress": asdict(self.progress),
             "history": self.history,
         }
@@ -232,8 +241,9 @@ class Trainer:
             message = (
                 f"The loss of step {progress.step} is not finite (language model "
                 f"{losses.language}, teacher {losses.teacher}, token teacher "
-                f"{losses.token_teacher}, gradient {losses.gradient_norm}); the "
-                f"weights were not changed. {kept} Try a lower learning_rate."
+                f"{losses.token_teacher}, anchor {losses.anchor}, gradient "
+                f"{losses.gradient_norm}); the weights were not changed. {kept} Try a "
+                "lower learning_rate."
             )
             raise TrainingError(message)
         if math.isnan(progress.smoothed):
@@ -269,6 +279,8 @@ class Trainer:
             row["teacher_loss"] = losses.teacher
         if self.token_heads is not None:
             row["token_teacher_loss"] = losses.token_teacher
+        if self.step.anchor is not None:
+            row["anchor_loss"] = losses.anchor
         self._add(row)
 
     def _evaluate(self, max_tokens: int) -> None:
@@ -310,6 +322,7 @@ class Trainer:
             "n_words": len(self.model.softmax_bias),
             "teacher": self.heads is not None,
             "token_teacher": self.token_heads is not None,
+            "init": self.init_digest,
         }
 
     def _resume(self, content: Mapping[str, Any]) -> None:
@@ -327,13 +340,16 @@ class Trainer:
         if self.token_heads is not None:
             self.token_heads.load_state_dict(content["token_heads"])
         self.optimizer.load_state_dict(content["optimizer"])
-        self.states = States(
-            content["states"]["h"].to(self.device),
-            content["states"]["c"].to(self.device),
-        )
+        self.states = States(**content["states"]).to(self.device)
+        if content["anchor_states"] is not None:
+            self.step.anchor_states = States(**content["anchor_states"]).to(self.device)
         self.progress = Progress(**content["progress"])
         self.history = content["history"]
         logger.info("Continuing at step %d", self.progress.step)
+
+
+def _as_dict(states: States | None) -> dict[str, torch.Tensor] | None:
+    return None if states is None else vars(states)
 
 
 def _fitting_streams(corpus: Corpus, settings: Settings) -> BatchStreams:

@@ -97,7 +97,8 @@ def read_text(
         generator,
     )
     if verbose:
-        documents = tqdm(documents, desc="reading", unit=" documents")
+        total = source.n_documents()
+        documents = tqdm(documents, desc="reading", unit=" documents", total=total)
     corpus = read_corpus(
         documents,
         sentence_tokenizer(tokenizer),

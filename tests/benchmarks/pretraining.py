@@ -1,11 +1,12 @@
-"""Tokens per second of the trainer, and of the same model written the obvious way.
+"""Tokens per second of the trainer, and of a straightforward implementation.
 
     python tests/benchmarks/pretraining.py [--steps 5] [--threads 2] [--size default]
 
-Obvious: the character CNN over every word of the batch, `torch.nn.LSTM` with
-`proj_size` (which does not clip) for each direction, float32, automatic gradients, one
-`cross_entropy` over sampled words, Adam. Both take the same steps, in turns, in one
-run; the best step of each counts. Words are drawn by Zipf's law from made-up ones.
+The straightforward implementation runs the character CNN over every word of the batch,
+`torch.nn.LSTM` with `proj_size` (which does not clip) for each direction, and one
+`cross_entropy` over negative samples, in float32, with automatic gradients and Adam.
+Both take the same steps alternately in one process; the fastest step of each counts.
+Words are random strings drawn by Zipf's law.
 """
 
 import argparse
@@ -27,8 +28,8 @@ from sklearn_elmo.pretraining.step import TrainingStep
 N_TYPES = N_WORDS = 40_000
 
 
-class ObviousModel(nn.Module):
-    """A biLM of the same shape out of PyTorch's own layers."""
+class StraightforwardModel(nn.Module):
+    """A biLM of the same shape, built from PyTorch's layers."""
 
     def __init__(self, options):
         super().__init__()
@@ -84,31 +85,31 @@ def main():
     step = TrainingStep(model, characters, torch.arange(N_TYPES), optimizer, settings)
     states = States.zeros(options, settings.batch_size, torch.device("cpu"))
 
-    obvious = ObviousModel(options)
-    obvious_optimizer = torch.optim.Adam(obvious.parameters(), lr=1e-3)
+    plain = StraightforwardModel(options)
+    plain_optimizer = torch.optim.Adam(plain.parameters(), lr=1e-3)
     drawn, _ = log_uniform_sample(N_WORDS, settings.n_negative_samples, rng)
     samples = torch.from_numpy(drawn)
 
-    def take_obvious_step():
-        obvious_optimizer.zero_grad()
-        obvious(characters[ids[:, :-1]].long(), ids[:, 1:], samples).backward()
-        obvious_optimizer.step()
+    def take_straightforward_step():
+        plain_optimizer.zero_grad()
+        plain(characters[ids[:, :-1]].long(), ids[:, 1:], samples).backward()
+        plain_optimizer.step()
 
     ours, theirs = [], []
     for number in range(arguments.steps + 1):
-        begin = time.perf_counter()
+        start = time.perf_counter()
         _, states = step(number, ids, states)
-        ours.append(time.perf_counter() - begin)
-        begin = time.perf_counter()
-        take_obvious_step()
-        theirs.append(time.perf_counter() - begin)
+        ours.append(time.perf_counter() - start)
+        start = time.perf_counter()
+        take_straightforward_step()
+        theirs.append(time.perf_counter() - start)
     n_tokens = settings.n_steps * settings.batch_size
     rates = [n_tokens / min(times[1:]) for times in (ours, theirs)]
     print(
-        f"size {arguments.size}, {arguments.threads} threads, {n_tokens} tokens a step"
+        f"size {arguments.size}, {arguments.threads} threads, {n_tokens} tokens per step"
     )
     print(f"trainer ({precision})          {rates[0]:8,.0f} tokens/s")
-    print(f"written the obvious way      {rates[1]:8,.0f} tokens/s")
+    print(f"straightforward              {rates[1]:8,.0f} tokens/s")
     print(f"ratio                        {rates[0] / rates[1]:8.1f}")
 
 

