@@ -106,7 +106,8 @@ def main():
     n_tokens = settings.n_steps * settings.batch_size
     rates = [n_tokens / min(times[1:]) for times in (ours, theirs)]
     print(
-        f"size {arguments.size}, {arguments.threads} threads, {n_tokens} tokens per step"
+        f"size {arguments.size}, {arguments.threads} threads, "
+        f"{n_tokens} tokens per step"
     )
     print(f"trainer ({precision})          {rates[0]:8,.0f} tokens/s")
     print(f"straightforward              {rates[1]:8,.0f} tokens/s")
