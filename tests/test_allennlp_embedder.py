@@ -261,7 +261,7 @@ def test_embed_file_refuses_blank_lines_before_anything_else(
     tiny_model: Path, tmp_path: Path
 ) -> None:
     output = tmp_path / "out.hdf5"
-    with pytest.raises(TextValueError, match=r"indexes \[1, 3\] of the input"):
+    with pytest.raises(TextValueError, match=r"blank lines at indexes \[1, 3\]"):
         make_embedder(tiny_model).embed_file(as_file(["a", " \t", "b", ""]), output)
     assert list(tmp_path.iterdir()) == []
 
@@ -269,12 +269,12 @@ def test_embed_file_refuses_blank_lines_before_anything_else(
 @pytest.mark.parametrize(
     ("lines", "match"),
     [
-        (["a", "and / or"], r"Line 1 .*'and / or' .* holds a '/'"),
+        (["a", "and / or"], r"Line 1 .*'and / or' .* contains a '/'"),
         (["."], "or is '.'"),
         (["a", "b", "a"], "Line 2 .* repeats an earlier line"),
         (["x" * 70_000], "longer than"),
         (["a\0b"], "NUL"),
-        (["a\ud800b"], "no Unicode character"),
+        (["a\ud800b"], "lone surrogate"),
     ],
 )
 def test_sentence_keys_that_hdf5_cannot_have_are_refused(
@@ -322,7 +322,7 @@ def test_output_that_cannot_be_written_is_named(
     tiny_model: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(OutputFileError, match="Choose another place"):
+    with pytest.raises(OutputFileError, match="Choose another path"):
         make_embedder(tiny_model).embed_file(
             as_file(["a"]), tmp_path / "file" / "out.hdf5"
         )

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+import sklearn_elmo.allennlp
+from sklearn_elmo.allennlp.names import NAMES
+
 EXAMPLE = Path(__file__).parents[1] / "examples" / "11_fine_tuning_in_torch.py"
 
 
@@ -31,3 +34,25 @@ def test_example_trains_a_classifier(make_model, tmp_path: Path) -> None:
     weights = [float(value) for value in found.groups()]
     assert sum(weights) == pytest.approx(1, abs=0.002)
     assert weights != [0.333, 0.333, 0.333]
+
+
+def test_old_script_runs_after_the_new_lines() -> None:
+    example = EXAMPLE.with_name("migrate_from_allennlp.py")
+    answer = subprocess.run(
+        [sys.executable, "-W", "error", str(example)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        cwd=example.parents[1],
+    )
+    assert answer.returncode == 0, answer.stderr
+    assert "predicted: [1, 1, 1, 0, 0, 0]" in answer.stdout
+    assert "vectors of line 2: (5, 512)" in answer.stdout
+
+
+def test_how_to_names_every_name_of_the_stand_ins() -> None:
+    how_to = Path(sklearn_elmo.allennlp.__file__).with_name("HOWTO.md").read_text()
+    names = {name for names in NAMES.values() for name in names}
+    assert [name for name in sorted(names) if f"`{name}`" not in how_to] == [
+        "BasicIterator"  # as `iterators.BasicIterator`
+    ]

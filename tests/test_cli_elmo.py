@@ -225,9 +225,9 @@ def test_no_input_file_exits_2() -> None:
 @pytest.mark.parametrize(
     ("content", "flags", "message"),
     [
-        (b"a\n\nb\n  \n", ["--all"], "Blank lines at indexes [1, 3]"),
+        (b"a\n\nb\n  \n", ["--all"], "blank lines at indexes [1, 3]"),
         (b"caf\xe9\n", ["--all"], "is not UTF-8 (invalid continuation byte: 0xe9)"),
-        (b"a\nb/c\n", ["--all", "--use-sentence-keys"], "holds a '/'"),
+        (b"a\nb/c\n", ["--all", "--use-sentence-keys"], "contains a '/'"),
         (b"a\nb\na\n", ["--all", "--use-sentence-keys"], "repeats an earlier line"),
         (b"a\n", ["--all", "--cuda-device", "99"], "'cuda_device' parameter"),
         (b"a\n", ["--all", "--batch-size", "-1"], "'batch_size' parameter"),

@@ -53,18 +53,19 @@ def write_vectors(
     dtype: FileDtype = "float32",
     on_sentence: Callable[[], object] = lambda: None,
 ) -> None:
-    """Embed one sentence a line and write one data set a sentence.
+    """Embed one sentence per line and write one data set per sentence.
 
-    The lines are read once and kept in a temporary file, so that they can be checked
-    before anything is computed, and memory does not grow with the vectors. The map
-    from sentences to indices does grow with the text; `forget_sentences` avoids it.
+    The lines are read once and kept in a temporary file, so that all of them are
+    checked before anything is computed. Memory grows with the map from sentences to
+    indices, unless `forget_sentences` is set, but not with the vectors.
 
     Parameters
     ----------
     lines : iterable of str
-        Sentences whose tokens are parted by white space.
+        Sentences whose tokens are separated by white space.
     output_path : path
-        Overwritten once all is done; its folder is made. A failure leaves nothing.
+        Overwritten once everything is computed; its folder is created if needed. A
+        failure leaves no file.
     embed : callable
         Token lists to arrays ``(L + 1, n_tokens, D)``, lazily and in order.
     output_format : {"all", "top", "average"}
@@ -72,10 +73,11 @@ def write_vectors(
     forget_sentences : bool
         Leave ``sentence_to_index`` out.
     use_sentence_keys : bool
-        Name the data sets by the sentences, not by the line numbers; leaves
-        ``sentence_to_index`` out as well.
+        Name the data sets by the sentences instead of the line numbers; also leaves
+        ``sentence_to_index`` out.
     include_sentence_indices : bool
-        Write ``sentence_indices`` too: the same JSON, under the how-to's name.
+        Also write ``sentence_indices``: the same JSON under the name in AllenNLP's
+        how-to.
     dtype : {"float32", "float16"}
     on_sentence : callable
         Called after each sentence.
@@ -83,10 +85,10 @@ def write_vectors(
     Raises
     ------
     TextValueError
-        Blank lines; with `use_sentence_keys`, sentences that cannot be names, or
-        that repeat. Raised before anything is computed.
+        If a line is blank; with `use_sentence_keys`, if a sentence cannot be a name
+        or repeats. Raised before anything is computed.
     OutputFileError
-        The file cannot be written.
+        If the file cannot be written.
     """
     if output_format not in _LAYERS_TO_OUTPUT:
         message = (
@@ -117,8 +119,8 @@ def write_vectors(
 
 @contextlib.contextmanager
 def _spooled(lines: Iterable[str]) -> Iterator[IO[str]]:
-    """Keep the stripped lines, on disk where they are many."""
-    # surrogatepass: a caller's own str may hold what UTF-8 does not.
+    """Keep the stripped lines, on disk if there are many."""
+    # surrogatepass: a str of the caller's may have lone surrogates.
     with tempfile.SpooledTemporaryFile(
         _SPOOL_BYTES_IN_MEMORY,
         "w+",
@@ -144,7 +146,7 @@ def _token_lists(spool: IO[str], pending: deque[str]) -> Iterator[list[str]]:
 
 
 def _check_sentences(sentences: Iterable[str], use_sentence_keys: bool) -> None:
-    """Refuse what cannot be written, before the work begins."""
+    """Refuse lines that cannot be written, before any work is done."""
     blank_lines = []
     seen: set[bytes] = set()
     for index, sentence in enumerate(sentences):
@@ -157,29 +159,29 @@ def _check_sentences(sentences: Iterable[str], use_sentence_keys: bool) -> None:
         more = len(blank_lines) - _MOST_LINES_NAMED
         others = f" and {more} more" if more > 0 else ""
         message = (
-            f"Blank lines at indexes [{named}]{others} of the input (the first line is "
-            "0); every line must hold a sentence. Take them out."
+            f"The input has blank lines at indexes [{named}]{others} (the first line "
+            "is 0); every line must be a sentence. Remove them."
         )
         raise TextValueError(message)
 
 
 def _check_key(index: int, sentence: str, seen: set[bytes]) -> None:
-    """Refuse a sentence that HDF5 cannot have as a name, or has already."""
+    """Refuse a sentence that cannot be a name in HDF5, or is one already."""
     encoded = sentence.encode("utf-8", "surrogatepass")
     digest = hashlib.blake2b(encoded, digest_size=16).digest()
     problem = None
     if "/" in sentence or sentence == ".":
-        problem = "holds a '/', which parts groups in HDF5, or is '.'"
+        problem = "contains a '/', which separates groups in HDF5, or is '.'"
     elif "\0" in sentence or len(encoded) > _MOST_KEY_BYTES:
-        problem = f"holds a NUL or is longer than {_MOST_KEY_BYTES} bytes"
+        problem = f"contains a NUL or is longer than {_MOST_KEY_BYTES} bytes"
     elif encoded != sentence.encode("utf-8", "replace"):
-        problem = "holds what is no Unicode character"
+        problem = "contains a lone surrogate"
     elif digest in seen:
         problem = "repeats an earlier line"
     if problem is not None:
         message = (
             f"Line {index} (the first is 0) {quote(sentence)} cannot name a data set: "
-            f"it {problem}. Leave sentence keys off to have line numbers as names."
+            f"it {problem}. Turn sentence keys off to name data sets by line."
         )
         raise TextValueError(message)
     seen.add(digest)
@@ -187,7 +189,7 @@ def _check_key(index: int, sentence: str, seen: set[bytes]) -> None:
 
 @contextlib.contextmanager
 def _output_file(path: Path) -> Iterator[tuple["h5py.File", Callable[[], None]]]:
-    """Open the output, whose folder is made; see `new_hdf5`."""
+    """Create the output's folder and open the output; see `new_hdf5`."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with new_hdf5(path) as opened:
@@ -195,7 +197,7 @@ def _output_file(path: Path) -> Iterator[tuple["h5py.File", Callable[[], None]]]
     except SklearnElmoError:
         raise
     except OSError as error:
-        message = f"{path} cannot be written ({error}). Choose another place."
+        message = f"{path} cannot be written ({error}). Choose another path."
         raise OutputFileError(message) from error
 
 

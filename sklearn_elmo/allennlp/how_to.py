@@ -1,8 +1,8 @@
-"""The how-to's apple and carrot: ``python -m sklearn_elmo.allennlp.how_to``.
+"""The number in AllenNLP's how-to: ``python -m sklearn_elmo.allennlp.how_to``.
 
-One `ElmoEmbedder` embeds two sentences, one after the other; the cosine distance
-between the top layer's vectors of "apple" and "carrot" is a published number. It was
-made with the original model and depends on the state that the first sentence leaves.
+One `ElmoEmbedder` embeds two sentences in turn. The how-to gives the cosine distance
+between the top-layer vectors of "apple" and "carrot". It was computed with the original
+model and depends on the state that the first sentence leaves behind.
 """
 
 import argparse
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["PUBLISHED_DISTANCE", "apple_to_carrot", "main"]
 
 PUBLISHED_DISTANCE = 0.18020617961883545
-"""AllenNLP's how-to of 2018, original model of 93.6 million weights."""
+"""From AllenNLP's how-to of 2018, for the original model (93.6 million weights)."""
 
 SENTENCES = (
     ("I", "ate", "an", "apple", "for", "breakfast"),
@@ -28,12 +28,12 @@ FOOD = 3  # position of "apple" and "carrot"
 
 
 def apple_to_carrot(elmo: "ElmoEmbedder") -> float:
-    """Return the cosine distance of the how-to.
+    """Return the cosine distance that the how-to computes.
 
     Parameters
     ----------
     elmo : ElmoEmbedder
-        Fresh: the state that it carries counts.
+        A new one: the result depends on the carried state.
     """
     import numpy as np
 
@@ -46,14 +46,18 @@ def apple_to_carrot(elmo: "ElmoEmbedder") -> float:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print the distance, and beside it the published one.
-
-    Returns 1 if they should agree and do not, else 0.
+    """Print the distance and the published one.
 
     Parameters
     ----------
     argv : sequence of str, optional
         Arguments of the process by default.
+
+    Returns
+    -------
+    int
+        1 if the model is the original and the two disagree, or if it cannot be read;
+        otherwise 0.
     """
     parser = argparse.ArgumentParser(
         prog="python -m sklearn_elmo.allennlp.how_to",
@@ -62,8 +66,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--model",
         default="default",
-        help="'original' is the how-to's; fetch it once with 'sklearn-elmo models "
-        "fetch original' (default: %(default)s)",
+        help="the how-to has 'original', which must be fetched once with 'sklearn-elmo "
+        "models fetch original' (default: %(default)s)",
     )
     arguments = parser.parse_args(argv)
     from sklearn_elmo.allennlp.embedder import ElmoEmbedder

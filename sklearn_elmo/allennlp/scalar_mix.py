@@ -1,4 +1,4 @@
-"""A learned weighted mean of layers, with AllenNLP's parameter names."""
+"""A learned weighted sum of layers, with AllenNLP's parameter names."""
 
 from collections.abc import Sequence
 
@@ -20,17 +20,17 @@ class ScalarMix(nn.Module):
     mixture_size : int
         Number of layers.
     do_layer_norm : bool, default=False
-        Normalise each layer first, over **the whole batch** at once as AllenNLP
-        does: a sentence's vectors then depend on the sentences beside it.
+        Normalise each layer first, over **the whole batch** as AllenNLP does: the
+        vectors of a sentence then depend on the other sentences.
     initial_scalar_parameters : sequence of float, optional
-        s before the softmax; zeros (the plain mean) by default.
+        s, before the softmax; zeros, that is, the mean, by default.
     trainable : bool, default=True
-        Whether s and gamma take part in training.
+        Whether s and gamma can be trained.
 
     Attributes
     ----------
     scalar_parameters : ParameterList
-        s, one parameter of shape ``(1,)`` a layer.
+        s, one parameter of shape ``(1,)`` per layer.
     gamma : Parameter
         *Shape:* ``(1,)``.
 
@@ -58,7 +58,7 @@ class ScalarMix(nn.Module):
         elif len(start) != mixture_size:
             message = (
                 f"{len(start)} scalar parameters were given ({list(start)}) for "
-                f"{mixture_size} layers; give one a layer."
+                f"{mixture_size} layers. Pass one per layer."
             )
             raise InvalidParameterError(message)
         self.scalar_parameters = nn.ParameterList(
@@ -78,9 +78,9 @@ class ScalarMix(nn.Module):
         Parameters
         ----------
         tensors : sequence of Tensor
-            One a layer. *Shape:* ``(..., T, D)``.
+            One per layer. *Shape:* ``(..., T, D)``.
         mask : Tensor, optional
-            Not 0 where there is a token; used by the layer norm alone.
+            Not 0 at tokens; only the layer norm reads it.
             *Shape:* ``(..., T)``.
 
         Returns
@@ -91,7 +91,7 @@ class ScalarMix(nn.Module):
         if len(tensors) != self.mixture_size:
             message = (
                 f"{len(tensors)} layers were given to a ScalarMix of "
-                f"{self.mixture_size}; give one tensor a layer."
+                f"{self.mixture_size}. Pass one tensor per layer."
             )
             raise InvalidParameterError(message)
         if self.do_layer_norm:
@@ -106,7 +106,7 @@ class ScalarMix(nn.Module):
 def _normalise_batch(tensor: Tensor, mask: Tensor | None) -> Tensor:
     """Give all unmasked entries of a layer together mean 0 and variance 1.
 
-    Masked positions are shifted and scaled like the others, so that they are not 0.
+    Masked positions are shifted and scaled like the others, so they are not 0.
     """
     if mask is None:
         mask = tensor.new_ones(tensor.shape[:-1])
