@@ -35,8 +35,8 @@ spam = ElmoVectorizer(layer_mix="learned").fit(texts, messages["label"])
 # %%
 # Tasks 2 and 3 label tokens: what kind of token one is by its characters, and what kind
 # its successor is. The first can be read off the token, the second depends on context.
-# A fifth of the messages has tokens enough.
-few = texts[::5]
+# A tenth of the messages has tokens enough.
+few = texts[::10]
 tokens = ElmoTokenVectorizer().tokenize(few)
 
 

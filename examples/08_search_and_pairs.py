@@ -46,7 +46,7 @@ def vectors_of(word: str, texts: list[str]) -> np.ndarray:
 # %%
 # The nearest neighbours of "play" in new sentences. What all occurrences of a word have
 # in common says nothing about its sense, so it is subtracted first.
-play = make_pipeline(StandardScaler(with_std=False))
+play = StandardScaler(with_std=False)
 index = NearestNeighbors(n_neighbors=3, metric="cosine")
 index.fit(play.fit_transform(vectors_of("play", senses["text"].tolist())))
 queries = [
@@ -64,7 +64,7 @@ display = WordContextsDisplay.from_estimator(
 display.figure_.savefig(output / "08_word_senses.png", dpi=120)
 
 # %%
-# Near duplicates among text messages: pairs with a cosine above 0.97 that differ.
+# Near duplicates among text messages: the pairs with the largest cosines.
 messages = pd.read_csv(
     HERE / "data" / "sms_spam.tsv.gz", sep="\t", quoting=csv.QUOTE_NONE
 )
@@ -108,7 +108,8 @@ for cluster, marker in enumerate("osD"):
     for label, color in (("ham", "#0072B2"), ("spam", "#D55E00")):
         chosen = (clusters == cluster) & (messages["label"] == label).to_numpy()
         name = f"cluster {cluster}, {label}"
-        ax.scatter(*places[chosen].T, s=14, marker=marker, color=color, label=name)
+        if chosen.any():
+            ax.scatter(*places[chosen].T, s=14, marker=marker, color=color, label=name)
 ax.set(xticks=[], yticks=[], title="Text messages: k-means clusters on a PCA map")
 ax.legend(fontsize="small")
 figure.savefig(output / "08_clusters.png", dpi=120)

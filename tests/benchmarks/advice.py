@@ -2,6 +2,7 @@
 
     python tests/benchmarks/advice.py --data FOLDER --json FILE
         [--tasks mr subj mpqa trec sms sts pairs pos] [--texts 1000]
+        [--mixes "012 average" "012 concat" ...] [--poolings mean mean+max ...]
 
 Each text is read once; every setting is cut out of the unmixed layers of all poolings.
 
@@ -268,7 +269,15 @@ def main() -> None:
     parser.add_argument("--json", type=Path, required=True)
     parser.add_argument("--tasks", nargs="+", choices=judges, default=list(judges))
     parser.add_argument("--texts", type=int, default=1000)
+    mixes = {
+        f"{''.join(map(str, layers))} {mix}": (layers, mix) for layers, mix in MIXES
+    }
+    poolings = {"+".join(names): names for names in POOLINGS}
+    parser.add_argument("--mixes", nargs="+", choices=mixes, default=list(mixes))
+    parser.add_argument("--poolings", nargs="+", choices=poolings, default=[*poolings])
     options = parser.parse_args()
+    MIXES[:] = [mixes[name] for name in options.mixes]
+    POOLINGS[:] = [poolings[name] for name in options.poolings]
     warnings.simplefilter("ignore", ConvergenceWarning)
     results: dict[str, list[dict[str, object]]] = {}
     if options.json.exists():
