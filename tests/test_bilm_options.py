@@ -1,4 +1,4 @@
-"""What `options.json` may say, and what is said about one that is wrong."""
+"""Parsing of `options.json`, and its error messages."""
 
 import copy
 import dataclasses
@@ -253,7 +253,7 @@ def test_message_about_many_foreign_keys_is_short() -> None:
 
 
 def test_absurdly_large_dimension_is_a_number_like_others() -> None:
-    """No memory is taken for it; the weight file's shapes refuse it later."""
+    """It allocates nothing; the shapes of the weight file refuse it later."""
     options = BiLmOptions.from_dict(changed("lstm.dim", HUGE), "here")
     assert options.cell_dim == HUGE
 
@@ -264,3 +264,18 @@ def test_options_of_the_reference_models(reference_files: Path) -> None:
         options = BiLmOptions.from_dict(raw, name)
         assert options.cell_dim == raw["lstm"]["dim"]
         assert options.use_skip_connections is raw["lstm"]["use_skip_connections"]
+
+
+def test_deeply_nested_value_is_refused_with_a_short_message() -> None:
+    value: Any = 1
+    for _ in range(5000):
+        value = [value]
+    with pytest.raises(ModelFileError, match="lstm.dim") as caught:
+        BiLmOptions.from_dict(changed("lstm.dim", value), "here")
+    assert len(str(caught.value)) < 500
+
+
+def test_thousands_of_filters_are_refused() -> None:
+    options = changed("char_cnn.filters", [[1, 1]] * 1001)
+    with pytest.raises(ModelFileError, match=r"char_cnn\.filters.*1 to 1000"):
+        BiLmOptions.from_dict(options, "here")

@@ -1,4 +1,4 @@
-"""Model files: where they are found, what is refused, and what is written."""
+"""Model files: where they are found, what is refused, what is written."""
 
 import contextlib
 import json
@@ -71,7 +71,7 @@ def assert_same(files: weights.ModelFiles, arrays: dict[str, np.ndarray]) -> Non
 
 
 def refusal(source: Any) -> str:
-    """Give the message of the error that reading ends in."""
+    """Return the message of the error that reading raises."""
     with pytest.raises(ModelFileError) as caught:
         read_model(source)
     assert isinstance(caught.value, ValueError)
@@ -185,7 +185,7 @@ def test_read_model_from_a_zip_of_nlpl(
 
 
 def test_read_model_from_a_zip_of_a_mac(tiny_model: Path, tmp_path: Path) -> None:
-    """Finder's zips hold a shadow file beside each real one."""
+    """The Finder adds a shadow file for each real one."""
     path = make_zip(
         tmp_path / "mac.zip",
         tiny_model,
@@ -312,7 +312,7 @@ def test_path_that_is_not_there_is_named(tmp_path: Path, wrap: type) -> None:
 
 
 @pytest.mark.parametrize("missing", ["options.json", "weights.hdf5"])
-def test_half_of_a_pair_that_is_not_there_is_named(folder: Path, missing: str) -> None:
+def test_missing_file_of_a_pair_is_named(folder: Path, missing: str) -> None:
     (folder / missing).unlink()
     pair = (folder / "options.json", folder / "weights.hdf5")
     assert str(folder / missing) in refusal(pair)
@@ -543,7 +543,7 @@ def test_options_of_another_model_are_refused(
 def test_absurdly_large_options_are_refused_at_once(
     folder: Path, part: str, key: str
 ) -> None:
-    """Before memory is taken, or all the names are listed that would be expected."""
+    """Before memory is allocated or all expected names are listed."""
     edit_options(folder, lambda options: options[part].update({key: 10**30}))
     message = refusal(folder)
     assert key in message or "LSTMCell" in message or "CNN_proj" in message
@@ -552,7 +552,7 @@ def test_absurdly_large_options_are_refused_at_once(
 def test_file_with_more_layers_than_the_options_say_is_cut(
     make_model: MakeModel,
 ) -> None:
-    """AllenNLP accepts it: a model's lower layers are a model."""
+    """AllenNLP accepts it: the lower layers of a model are a model."""
     folder = make_model(seed=3, n_layers=3)
     whole = expected_arrays(folder)
     edit_options(folder, lambda options: options["lstm"].update(n_layers=2))
@@ -563,7 +563,7 @@ def test_file_with_more_layers_than_the_options_say_is_cut(
 def test_file_with_more_highways_than_the_options_say_is_refused(
     make_model: MakeModel,
 ) -> None:
-    """The highway that is left out would change every number, silently."""
+    """Without the extra highway layer, every number would silently change."""
     folder = make_model(seed=3, n_highway=2)
     edit_options(folder, lambda options: options["char_cnn"].update(n_highway=1))
     assert "CNN_high_1" in refusal(folder)
@@ -572,7 +572,7 @@ def test_file_with_more_highways_than_the_options_say_is_refused(
 def test_file_with_more_filters_than_the_options_say_is_refused(
     make_model: MakeModel,
 ) -> None:
-    """Without highway and projection no other shape tells."""
+    """Without highway layers and projection, no other shape shows it."""
     folder = make_model(
         filters=[[1, 4], [2, 4], [3, 5]],
         n_highway=0,
@@ -624,11 +624,11 @@ def test_projection_that_only_one_cell_lacks_is_damage(make_model: MakeModel) ->
     assert name in refusal(folder)
 
 
-def test_half_of_the_token_projection_is_damage(make_model: MakeModel) -> None:
-    for half in ("CNN_proj/W_proj", "CNN_proj/b_proj"):
+def test_incomplete_token_projection_is_damage(make_model: MakeModel) -> None:
+    for name in ("CNN_proj/W_proj", "CNN_proj/b_proj"):
         folder = make_model(filters=[[1, 3], [2, 5]])
-        replace_dataset(folder, half, None)
-        assert half in refusal(folder)
+        replace_dataset(folder, name, None)
+        assert name in refusal(folder)
 
 
 # Damaged weights
@@ -730,7 +730,7 @@ def test_link_that_leads_nowhere_is_refused(folder: Path, link: Any) -> None:
 
 
 def test_data_set_that_was_never_written_is_refused(folder: Path) -> None:
-    """It would read as zeros: its writer died before the numbers came."""
+    """It would read as zeros: the writer died before it wrote the numbers."""
     with h5py.File(folder / "weights.hdf5", "r+") as file:
         del file["CNN_high_0/W_carry"]
         file.create_dataset("CNN_high_0/W_carry", (20, 20), "f4")
@@ -747,7 +747,7 @@ def test_data_set_of_which_a_chunk_is_missing_is_refused(folder: Path) -> None:
 
 
 def test_file_that_claims_more_than_memory_is_refused(folder: Path) -> None:
-    """A few kilobytes of HDF5 may claim a data set of many terabytes."""
+    """A few kilobytes of HDF5 can describe a data set of many terabytes."""
     edit_options(folder, lambda options: options["lstm"].update(dim=10**9))
     with h5py.File(folder / "weights.hdf5", "r+") as file:
         for direction in (0, 1):
@@ -779,7 +779,7 @@ def test_text_file_in_place_of_weights_is_refused(folder: Path) -> None:
 
 
 def test_flipped_bytes_never_end_in_another_error(folder: Path) -> None:
-    """Plain HDF5 has no checksums: other numbers may come, but nothing worse."""
+    """Plain HDF5 has no checksums: other numbers may result, but nothing worse."""
     path = folder / "weights.hdf5"
     data = path.read_bytes()
     rng = np.random.default_rng(0)
@@ -823,7 +823,7 @@ def test_flipped_byte_in_a_file_of_ours_is_noticed(
 
 
 def checksum_offsets(data: bytes) -> list[int]:
-    """Give the places of all attributes with a checksum."""
+    """Return the positions of all checksum attributes."""
     found, start = [], data.find(CHECKSUM_NAME.encode())
     while start >= 0:
         found.append(start)
@@ -866,7 +866,7 @@ def test_flipped_bits_in_a_checksum_attribute_do_not_crash(folder: Path) -> None
 def test_string_of_variable_length_at_the_root_is_never_read(
     folder: Path, shift: int, bit: int
 ) -> None:
-    """Older versions wrote one; HDF5 crashes on some flipped bits of it."""
+    """Older versions wrote one; HDF5 crashes when some of its bits are flipped."""
     files = read_model(folder)
     write_model(folder, files.options, files.arrays)
     path = folder / "weights.hdf5"

@@ -1,4 +1,4 @@
-"""Names and files of models -> one loaded copy a process."""
+"""From names and files of models to one loaded copy per process."""
 
 import multiprocessing
 import os

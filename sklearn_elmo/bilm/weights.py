@@ -1,4 +1,4 @@
-"""Model files: reading them with every check, writing them."""
+"""Reading and writing the files of a model."""
 
 import hashlib
 import io
@@ -43,19 +43,18 @@ _WEIGHTS_SLACK_BYTES = 2**26
 
 @dataclass(frozen=True)
 class ModelFiles:
-    """A model as its files hold it.
+    """A model as stored in its files.
 
     Attributes
     ----------
     options : BiLmOptions
     arrays : dict of str to ndarray
-        Every data set that the model needs, float32, with checked shape and finite
-        values.
+        Every data set of the model: float32, finite, with the expected shape.
     digest : str
-        sha256 (hexadecimal) of the options and the arrays: two files with the same
-        numbers have the same digest, whatever their names or compression.
+        sha256 (hexadecimal) of the options and the arrays. It does not depend on file
+        names, number types or compression.
     source : str
-        Where the model comes from, for messages.
+        Origin of the model, for messages.
     """
 
     options: BiLmOptions
@@ -97,9 +96,11 @@ def read_model(source: ModelSource) -> ModelFiles:
     Raises
     ------
     ModelFileError
-        If a file is missing, damaged, truncated, does not fit the other one, or is no
-        ELMo. The message names the file, the data set or key, what was found and what
-        was expected.
+        If a file is damaged or truncated, does not match the other one, or is not part
+        of an ELMo. The message names the file, the data set or key, what was found and
+        what was expected.
+    ModelFileNotFoundError
+        If a file is missing.
     """
     with open_files(source) as (options_file, weight_file):
         options = _load_options(options_file)
@@ -122,24 +123,24 @@ def write_model(
 ) -> None:
     """Write ``options.json`` and ``weights.hdf5`` in AllenNLP's layout.
 
-    Each file appears whole or not at all. The data sets carry HDF5 checksums, so that
-    damage is noticed when they are read.
+    A file is replaced completely or not at all. Each data set has an HDF5 checksum and
+    a sha256, so that `read_model` detects damage.
 
     Parameters
     ----------
     folder : path
-        Made if it is not there.
+        Created if missing.
     options : BiLmOptions
     arrays : mapping of str to ndarray
         As `ModelFiles.arrays`.
     dtype : {"float32", "float16"}
-        How the file holds the numbers.
+        Type of the stored numbers.
 
     Raises
     ------
     ModelFileError
-        If an array is missing, has another shape than the options say, or holds
-        numbers that are not finite in this type. Nothing is written then.
+        If an array is missing, does not have the shape that the options imply, or has
+        values that are not finite in this type. Nothing is written then.
     """
     import h5py
 
@@ -151,7 +152,7 @@ def write_model(
     with h5py.File(image, "w") as file:
         for name, array in stored.items():
             dataset = file.create_dataset(name, data=array, fletcher32=True)
-            # bytes become a string of fixed length, str would not.
+            # bytes become a string of fixed length, str one of variable length.
             dataset.attrs[CHECKSUM_NAME] = np.bytes_(array_checksum(name, array))
     with new_output(folder / "weights.hdf5") as path:
         path.write_bytes(image.getbuffer())
@@ -163,7 +164,7 @@ def write_model(
 def _as_stored(
     options: BiLmOptions, arrays: Mapping[str, FloatArray], dtype: str
 ) -> dict[str, npt.NDArray[np.floating]]:
-    """Check arrays and bring them to the type of the file."""
+    """Check arrays and convert them to the type of the file."""
     if dtype not in ("float32", "float16"):
         message = f"dtype must be 'float32' or 'float16'. Got {dtype!r} instead."
         raise ModelFileError(message)
@@ -173,16 +174,17 @@ def _as_stored(
         found = "nothing" if array is None else f"shape {array.shape}"
         if array is None or array.shape != shape:
             message = (
-                f"The weights to write have {found} for the data set {name!r}; the "
-                f"options ask for shape {shape}."
+                f"The weights to write have {found} for the data set {name!r}; "
+                f"expected shape {shape}, as in the options."
             )
             raise ModelFileError(message)
         with np.errstate(over="ignore"):
             stored[name] = array.astype(dtype)
         if not np.isfinite(stored[name]).all():
             message = (
-                f"The weights to write have numbers in the data set {name!r} that are "
-                f"not finite as {dtype}."
+                f"The weights to write have values in the data set {name!r} that are "
+                f"not finite as {dtype}; expected finite numbers. Use dtype='float32', "
+                "or train the model again."
             )
             raise ModelFileError(message)
     return stored
