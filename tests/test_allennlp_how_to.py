@@ -1,4 +1,4 @@
-"""The how-to's published number, as far as it can be had here."""
+"""The how-to's published number, as far as it can be checked here."""
 
 from pathlib import Path
 
@@ -62,7 +62,7 @@ def test_bundled_model_finds_apple_closer_to_carrot_than_to_ate(
 
 
 @needs_bundled_model
-def test_elmo_without_files_is_the_model_in_the_box() -> None:
+def test_elmo_without_files_is_the_bundled_model() -> None:
     elmo = Elmo(dropout=0, state="zero")
     ids = batch_to_ids([how_to.SENTENCES[0]])
     found = elmo(ids)["elmo_representations"][0][0].detach().numpy()

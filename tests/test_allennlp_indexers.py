@@ -46,7 +46,9 @@ def test_batch_to_ids_takes_a_str_letter_by_letter_and_warns() -> None:
 
 @pytest.mark.parametrize("token", [3, None, b"a", ["a"]])
 @pytest.mark.parametrize("error", [SklearnElmoError, TypeError, AttributeError])
-def test_batch_to_ids_names_a_token_that_is_no_str(token: object, error: type) -> None:
+def test_batch_to_ids_names_a_token_that_is_not_a_str(
+    token: object, error: type
+) -> None:
     with pytest.raises(error, match="Token 1 of sentence 0 is"):
         batch_to_ids([["a", token]])
 

@@ -13,7 +13,9 @@ from sklearn_elmo.allennlp.sequences import (
     add_sentence_boundary_token_ids,
     get_device_of,
     get_lengths_from_binary_sequence_mask,
+    get_mask_from_sequence_lengths,
     get_text_field_mask,
+    move_to_device,
     remove_sentence_boundaries,
     sort_batch_by_length,
 )
@@ -81,6 +83,21 @@ def test_text_field_mask_is_that_of_the_smallest_ids() -> None:
     with pytest.raises(ValueError, match="have 1 axes"):
         get_text_field_mask({"w": words[0]})
     assert get_device_of(words) == -1
+
+
+def test_masks_of_lengths_and_nested_tensors() -> None:
+    mask = get_mask_from_sequence_lengths(torch.tensor([2, 0, 3]), 3)
+    assert mask.tolist() == [[1, 1, 0], [0, 0, 0], [1, 1, 1]]
+    batch = {"a": [mask, (mask, 3)]}
+    assert move_to_device(batch, -1) is batch
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_nested_tensors_move() -> None:
+    moved = move_to_device({"a": [torch.ones(1), (torch.ones(1), 3)]}, 0)
+    assert moved["a"][0].is_cuda
+    assert moved["a"][1][0].is_cuda
+    assert moved["a"][1][1] == 3
 
 
 def test_encoder_carries_the_states_of_rows_with_tokens() -> None:

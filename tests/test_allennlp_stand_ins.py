@@ -20,6 +20,7 @@ from sklearn_elmo.allennlp.basic_text_field_embedder import BasicTextFieldEmbedd
 from sklearn_elmo.allennlp.character_encoding import (
     CnnEncoder,
     RecurrentEncoder,
+    TimeDistributed,
     TokenCharactersEncoder,
 )
 from sklearn_elmo.allennlp.character_ids import ElmoCharacterMapper
@@ -245,12 +246,24 @@ def test_embedding_pads_projects_and_checks() -> None:
     assert built.weight.shape == (3, 2)
     for config, match in [
         ({"embedding_dim": 2, "max_norm": 1.0}, "'max_norm'"),
-        ({"embedding_dim": 2, "pretrained_file": "x"}, "text_field_embedder"),
     ]:
         with pytest.raises(SklearnElmoError, match=match):
             Embedding.from_params(vocabulary, config)
     with pytest.raises(SklearnElmoError, match="no vocabulary"):
         Embedding.from_params(params={"embedding_dim": 2})
+
+
+def test_embedding_reads_the_vectors_of_its_vocabulary(tmp_path: Path) -> None:
+    file = tmp_path / "glove.txt"
+    file.write_text("the 1 2\na 3 4\nother 5 6\n")
+    vocabulary = Vocabulary(tokens_to_add={"tokens": ["a", "zzz", "the"]})
+    config = {"embedding_dim": 2, "pretrained_file": str(file), "trainable": False}
+    weight = TokenEmbedder.from_params(dict(config), vocab=vocabulary).weight
+    assert weight.shape == (5, 2)
+    assert weight[[2, 4]].tolist() == [[3, 4], [1, 2]]
+    assert weight[3].any()
+    with pytest.raises(SklearnElmoError, match="of 7, but"):
+        Embedding.from_params(vocabulary, {**config, "embedding_dim": 7})
 
 
 def test_characters_are_indexed() -> None:
@@ -399,6 +412,23 @@ def test_unmatched_keys_are_errors_unless_allowed() -> None:
     for wrong in ({"elmo": ["words"]}, {"words": "words"}, {"words": []}):
         with pytest.raises(SklearnElmoError, match="embedder_to_indexer_map"):
             BasicTextFieldEmbedder({"words": Embedding(9, 2)}, wrong)
+
+
+def test_time_distributed_merges_the_first_axes_of_tensors() -> None:
+    class Scaled(torch.nn.Module):
+        def forward(
+            self, inputs: torch.Tensor, scale: torch.Tensor, offset: float = 0.0
+        ) -> torch.Tensor:
+            assert inputs.ndim == 2
+            return inputs * scale + offset
+
+    inputs = torch.randn(2, 3, 4)
+    distributed = TimeDistributed(Scaled())
+    scale = torch.tensor([2.0])
+    found = distributed(inputs, scale=scale, pass_through=["scale"], offset=1.0)
+    torch.testing.assert_close(found, 2 * inputs + 1)
+    found = distributed(inputs=inputs, scale=torch.ones(2, 3, 4))
+    torch.testing.assert_close(found, inputs)
 
 
 def test_wrapping_axes_come_back() -> None:

@@ -53,11 +53,28 @@ class TimeDistributed(nn.Module):
         super().__init__()
         self._module = module
 
-    def forward(self, *inputs: Tensor) -> Tensor:
-        """Run the module. *Shape:* ``(B, T, ...)`` -> ``(B, T, ...)``."""
-        n_rows, n_steps = inputs[0].shape[:2]
-        outputs: Tensor = self._module(*(tensor.flatten(0, 1) for tensor in inputs))
-        return outputs.reshape(n_rows, n_steps, *outputs.shape[1:])
+    def forward(
+        self, *inputs: Tensor, pass_through: Sequence[str] = (), **named: Any
+    ) -> Tensor:
+        """Run the module. *Shape:* ``(B, T, ...)`` -> ``(B, T, ...)``.
+
+        Parameters
+        ----------
+        *inputs, **named
+            Arguments of the module; tensors have the two axes.
+        pass_through : sequence of str
+            Names of tensors to pass on as they are.
+        """
+        flat = {
+            name: value.flatten(0, 1)
+            for name, value in named.items()
+            if isinstance(value, Tensor) and name not in pass_through
+        }
+        leading = (inputs or [named[name] for name in flat])[0].shape[:2]
+        outputs: Tensor = self._module(
+            *(tensor.flatten(0, 1) for tensor in inputs), **{**named, **flat}
+        )
+        return outputs.reshape(*leading, *outputs.shape[1:])
 
 
 class CnnEncoder(nn.Module):

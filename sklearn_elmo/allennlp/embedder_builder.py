@@ -1,16 +1,15 @@
 """Single embedders of a config, which share one vocabulary."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from sklearn_elmo.allennlp.character_encoding import TokenCharactersEncoder
 from sklearn_elmo.allennlp.character_indexer import TokenCharactersIndexer
 from sklearn_elmo.allennlp.elmo_token_embedder import ElmoTokenEmbedder
-from sklearn_elmo.allennlp.embedding import Embedding
+from sklearn_elmo.allennlp.embedding import Embedding, initial_weights
 from sklearn_elmo.allennlp.indexers import SingleIdTokenIndexer, TokenIndexer
 from sklearn_elmo.allennlp.params import Params
 from sklearn_elmo.allennlp.vocabulary import Vocabulary
@@ -150,7 +149,7 @@ class EmbedderBuilder:
             len(words),
             width,
             projection_dim=config.get("projection_dim"),
-            weight=_initial_weights(list(words), vectors, width, self._generator),
+            weight=initial_weights(list(words), vectors, width, self._generator),
             padding_index=0,
             trainable=config.get("trainable", True),
         )
@@ -176,25 +175,3 @@ def _check_embedding(config: Config, indexer: SingleIdTokenIndexer) -> None:
             f"the namespace {indexer.namespace!r}. Write the same one."
         )
         raise InvalidParameterError(message)
-
-
-def _initial_weights(
-    words: Sequence[str],
-    vectors: WordVectors | None,
-    width: int,
-    generator: torch.Generator,
-) -> Tensor:
-    """Return the vectors of words; words that the file lacks are drawn like the others.
-
-    *Shape:* ``(n_words, width)``.
-    """
-    drawn: Tensor = torch.randn(len(words), width, generator=generator)
-    if vectors is None or len(vectors.matrix) == 0:
-        scaled: Tensor = drawn / width**0.5
-        return scaled
-    matrix = torch.from_numpy(vectors.matrix.astype(np.float32))
-    weights: Tensor = drawn * matrix.std(correction=0) + matrix.mean()
-    known = [(row, vectors.rows.get(word)) for row, word in enumerate(words)]
-    rows = [row for row, source in known if source is not None]
-    weights[rows] = matrix[[source for _, source in known if source is not None]]
-    return weights

@@ -1,15 +1,18 @@
 """One vector per word."""
 
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from sklearn_elmo.allennlp.params import Params
 from sklearn_elmo.allennlp.token_embedder import TokenEmbedder
 from sklearn_elmo.errors import InvalidParameterError
+from sklearn_elmo.word_vectors.reader import WordVectors, read_word_vectors
 
-__all__ = ["Embedding"]
+__all__ = ["Embedding", "initial_weights"]
 
 
 @TokenEmbedder.register("embedding")
@@ -87,19 +90,12 @@ class Embedding(TokenEmbedder):
         vocab : Vocabulary, optional
             Its size is the number of rows if ``num_embeddings`` is not given.
         params : Params or mapping
-            Arguments of this class. Vectors of a ``pretrained_file`` are read by
-            `text_field_embedder`, not here.
+            Arguments of this class, and ``pretrained_file``: a file of word vectors.
+            Words that it lacks are drawn with its mean and standard deviation.
         """
         params = params if isinstance(params, Params) else Params(params)
         params.pop("type", None)
         namespace = params.pop("vocab_namespace", "tokens")
-        if params.get("pretrained_file") is not None:
-            message = (
-                "Embedding.from_params does not read a pretrained_file. Use "
-                "sklearn_elmo.allennlp.text_field_embedder(config)."
-            )
-            raise InvalidParameterError(message)
-        params.pop("pretrained_file", None)
         n_rows = params.pop_int("num_embeddings", None)
         if n_rows is None:
             if vocab is None:
@@ -111,12 +107,54 @@ class Embedding(TokenEmbedder):
             n_rows = vocab.get_vocab_size(namespace)
         width = params.pop_int("embedding_dim")
         assert width is not None
+        weight = None
+        file = params.pop("pretrained_file", None)
+        if file is not None:
+            words = (
+                [] if vocab is None else vocab.get_token_to_index_vocabulary(namespace)
+            )
+            weight = _read_weights(file, list(words), width)
         embedding = cls(
             n_rows,
             width,
             projection_dim=params.pop_int("projection_dim", None),
+            weight=weight,
             padding_index=params.pop_int("padding_index", None),
             trainable=bool(params.pop_bool("trainable", True)),
         )
         params.assert_empty("an 'embedding'")
         return embedding
+
+
+def _read_weights(file: str, words: Sequence[str], width: int) -> Tensor:
+    """Return the vectors of a vocabulary's words. *Shape:* ``(n_words, width)``."""
+    vectors = read_word_vectors(file, only=set(words))
+    if vectors.width != width:
+        message = (
+            f"The configuration asks for an embedding_dim of {width}, but {file!r} has "
+            f"{vectors.width} numbers per word. Correct the configuration."
+        )
+        raise InvalidParameterError(message)
+    return initial_weights(words, vectors, width)
+
+
+def initial_weights(
+    words: Sequence[str],
+    vectors: WordVectors | None,
+    width: int,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """Return the vectors of words; words that the file lacks are drawn like the others.
+
+    *Shape:* ``(n_words, width)``.
+    """
+    drawn: Tensor = torch.randn(len(words), width, generator=generator)
+    if vectors is None or len(vectors.matrix) == 0:
+        scaled: Tensor = drawn / width**0.5
+        return scaled
+    matrix = torch.from_numpy(vectors.matrix.astype(np.float32))
+    weights: Tensor = drawn * matrix.std(correction=0) + matrix.mean()
+    known = [(row, vectors.rows.get(word)) for row, word in enumerate(words)]
+    rows = [row for row, source in known if source is not None]
+    weights[rows] = matrix[[source for _, source in known if source is not None]]
+    return weights

@@ -4,6 +4,7 @@ All masks are 1 (or True) at tokens and 0 at padding.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,7 +15,9 @@ __all__ = [
     "add_sentence_boundary_token_ids",
     "get_device_of",
     "get_lengths_from_binary_sequence_mask",
+    "get_mask_from_sequence_lengths",
     "get_text_field_mask",
+    "move_to_device",
     "remove_sentence_boundaries",
     "sort_batch_by_length",
 ]
@@ -107,6 +110,12 @@ def get_lengths_from_binary_sequence_mask(mask: Tensor) -> Tensor:
     return mask.long().sum(-1)
 
 
+def get_mask_from_sequence_lengths(sequence_lengths: Tensor, max_length: int) -> Tensor:
+    """Return the mask of rows of given lengths. *Shape:* ``(B, max_length)``, int64."""
+    positions = torch.arange(max_length, device=sequence_lengths.device)
+    return (positions < sequence_lengths[:, None]).long()
+
+
 def sort_batch_by_length(
     tensor: Tensor, sequence_lengths: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -169,6 +178,20 @@ def get_text_field_mask(
         "words, characters)."
     )
     raise TextValueError(message)
+
+
+def move_to_device(obj: Any, cuda_device: int) -> Any:
+    """Move all tensors in nested dicts, lists and tuples to a GPU; -1 moves nothing."""
+    if cuda_device < 0:
+        return obj
+    if isinstance(obj, Tensor):
+        return obj.cuda(cuda_device)
+    if isinstance(obj, dict):
+        return {key: move_to_device(value, cuda_device) for key, value in obj.items()}
+    if isinstance(obj, list | tuple):
+        moved = [move_to_device(value, cuda_device) for value in obj]
+        return type(obj)(*moved) if hasattr(obj, "_fields") else type(obj)(moved)
+    return obj
 
 
 def get_device_of(tensor: Tensor) -> int:
