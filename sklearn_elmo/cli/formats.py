@@ -5,6 +5,7 @@ order mark. A line ends with LF or CR LF only, so that no other character inside
 ends it.
 """
 
+import contextlib
 import json
 from collections.abc import Iterator, Sequence
 from typing import IO, Any, NamedTuple
@@ -18,7 +19,14 @@ from sklearn_elmo.errors import (
 )
 from sklearn_elmo.messages import quote
 
-__all__ = ["Row", "read_csv", "read_jsonl", "read_lines", "read_parquet"]
+__all__ = [
+    "Row",
+    "count_parquet_rows",
+    "read_csv",
+    "read_jsonl",
+    "read_lines",
+    "read_parquet",
+]
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
@@ -119,13 +127,7 @@ def read_parquet(
         pyarrow is not installed.
     """
     pyarrow = import_pyarrow()
-    from pyarrow import parquet
-
-    try:
-        # By default pyarrow reads whole columns of a row group into memory.
-        table = parquet.ParquetFile(
-            file, pre_buffer=False, buffer_size=_PARQUET_BUFFER_BYTES
-        )
+    with _parquet_file(file, name) as table:
         schema = table.schema_arrow
         chosen = [
             schema.names[_position(schema.names, column, name)] for column in columns
@@ -140,6 +142,25 @@ def read_parquet(
             ):
                 number += 1
                 yield Row(number, values)
+
+
+def count_parquet_rows(file: IO[bytes], name: str) -> int:
+    """Return the number of rows, which a Parquet file states; errors as above."""
+    with _parquet_file(file, name) as table:
+        return int(table.metadata.num_rows)
+
+
+@contextlib.contextmanager
+def _parquet_file(file: IO[bytes], name: str) -> Iterator[Any]:
+    """Open a Parquet file; pyarrow's errors in the block become ours."""
+    pyarrow = import_pyarrow()
+    from pyarrow import parquet
+
+    try:
+        # By default pyarrow reads whole columns of a row group into memory.
+        yield parquet.ParquetFile(
+            file, pre_buffer=False, buffer_size=_PARQUET_BUFFER_BYTES
+        )
     except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as cause:
         if isinstance(cause, SklearnElmoError):
             raise

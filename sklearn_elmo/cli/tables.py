@@ -1,6 +1,6 @@
-"""Files of texts, read a row at a time: which file, which format, which column.
+"""Files of texts, read row by row: which file, which format, which columns.
 
-`iterate_texts` is for any command; how each format is read is in `formats`.
+`formats` holds the reader of each format.
 """
 
 import contextlib
@@ -10,18 +10,18 @@ import shutil
 import stat
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeVar
 
 from sklearn_elmo.cli import formats
-from sklearn_elmo.cli.formats import Row, import_pyarrow
+from sklearn_elmo.cli.formats import Row
 from sklearn_elmo.compressed import SUFFIXES, open_compressed
 from sklearn_elmo.errors import TextTypeError, TextValueError
 from sklearn_elmo.messages import quote
 
-__all__ = ["FORMATS", "Table", "chunks", "import_pyarrow", "iterate_texts"]
+__all__ = ["FORMATS", "Table", "chunks", "iterate_texts"]
 
 _SUFFIXES = {
     ".csv": "csv",
@@ -36,9 +36,13 @@ _SUFFIXES = {
 FORMATS = ("csv", "tsv", "jsonl", "parquet", "lines")
 _DELIMITERS = {"csv": ",", "tsv": "\t"}
 
-# What `chunks` takes up at a time.
+# The largest list that `chunks` yields.
 _CHUNK_TEXTS = 4096
 _CHUNK_CHARACTERS = 4 * 2**20
+
+_READ_BYTES = 2**20
+
+Item = TypeVar("Item")
 
 
 def iterate_texts(
@@ -49,17 +53,17 @@ def iterate_texts(
     quotes: bool = True,
     delimiter: str | None = None,
 ) -> Iterator[str | None]:
-    """Yield the texts of a file, one a row.
+    """Yield the texts of a file, one per row.
 
     Parameters
     ----------
     path : str
-        CSV, TSV, JSONL, Parquet or plain lines, plain or compressed; ``"-"`` is
+        CSV, TSV, JSONL, Parquet or plain lines, which may be compressed; ``"-"`` is
         standard input.
     column : str, optional
-        Which column (key, in JSONL) holds the texts; not needed if there is only one.
+        The column (key, in JSONL) of the texts; not needed if there is only one.
     format : {"csv", "tsv", "jsonl", "parquet", "lines"}, optional
-        By default told from the name; that of standard input is lines.
+        The default depends on the name; that of standard input is lines.
     quotes : bool, default=True
         Whether CSV and TSV fields may be quoted.
     delimiter : str, optional
@@ -80,23 +84,27 @@ def iterate_texts(
             yield text
 
 
-def chunks(texts: Iterable[str | None]) -> Iterator[list[str | None]]:
-    """Cut a stream of texts into lists of some thousand.
+def chunks(
+    items: Iterable[Item], text_of: Callable[[Item], str | None]
+) -> Iterator[list[Item]]:
+    """Cut a stream into lists of a few thousand texts.
 
     Parameters
     ----------
-    texts : iterable of (str or None)
+    items : iterable
+    text_of : callable
+        Returns the text of an item, which counts for its length.
 
     Yields
     ------
-    list of (str or None)
-        At most 4,096, and not many more than 4 M characters.
+    list
+        At most 4,096 items, and not many more than 4 million characters.
     """
-    chunk: list[str | None] = []
+    chunk: list[Item] = []
     n_characters = 0
-    for text in texts:
-        chunk.append(text)
-        n_characters += len(text or "")
+    for item in items:
+        chunk.append(item)
+        n_characters += len(text_of(item) or "")
         if len(chunk) == _CHUNK_TEXTS or n_characters >= _CHUNK_CHARACTERS:
             yield chunk
             chunk, n_characters = [], 0
@@ -115,10 +123,15 @@ class Table:
     reread : bool, default=False
         Whether it is read more than once. A pipe is then copied to a temporary file.
 
+    Attributes
+    ----------
+    n_rows : int or None
+        Number of rows: None until they have been read once, except for Parquet.
+
     Raises
     ------
     FileNotFoundError, TextValueError
-        If there is no such file, or its format cannot be told from its name.
+        If there is no such file, or its name does not tell its format.
     """
 
     path: str
@@ -126,7 +139,9 @@ class Table:
     quotes: bool = True
     delimiter: str | None = None
     reread: bool = False
+    n_rows: int | None = field(default=None, init=False)
     _copy: IO[bytes] | None = field(default=None, init=False, repr=False)
+    _raw: IO[bytes] | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.path != "-":
@@ -140,7 +155,13 @@ class Table:
                 )
                 raise FileNotFoundError(message)
         if self.format is None:
-            self.format = self._tell_format()
+            self.format = self._guess_format()
+        if self.delimiter is not None and self.format not in _DELIMITERS:
+            message = (
+                f"{self.name} is read as {self.format}, which has no delimiter. Omit "
+                "--delimiter, or pass --format csv."
+            )
+            raise TextValueError(message)
 
     def __enter__(self) -> "Table":
         return self
@@ -151,11 +172,22 @@ class Table:
 
     @property
     def name(self) -> str:
-        """What messages call the file."""
+        """The name of the file in messages."""
         return "standard input" if self.path == "-" else self.path
 
+    @property
+    def share_read(self) -> float | None:
+        """The share of the file's bytes that have been read; None if unknown."""
+        file = self._copy or self._raw
+        if file is None or file.closed:
+            return None
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode) or status.st_size == 0:
+            return None
+        return file.tell() / status.st_size
+
     def where(self, row: Row) -> str:
-        """Say in a message where a row is."""
+        """Return the place of a row, for messages."""
         unit = "Row" if self.format == "parquet" else "Line"
         return f"{unit} {row.number} of {self.name}"
 
@@ -165,32 +197,41 @@ class Table:
             yield row, self.as_text(row, column)
 
     def rows(self, columns: Sequence[str | None]) -> Iterator[Row]:
-        """Yield the values of some columns; None asks for the only one there is."""
+        """Yield the values of some columns; None is the only column there is."""
+        n_rows = 0
         with self._open() as file:
-            match self.format:
-                case "lines":
-                    if any(column is not None for column in columns):
-                        message = (
-                            f"{self.name} is read as plain lines, which have no "
-                            "columns. Leave --column away, or give its --format."
-                        )
-                        raise TextValueError(message)
-                    yield from formats.read_lines(file, self.name)
-                case "jsonl":
-                    yield from formats.read_jsonl(file, self.name, columns)
-                case "parquet":
-                    yield from formats.read_parquet(file, self.name, columns)
-                case _:
-                    yield from formats.read_csv(
-                        file,
-                        self.name,
-                        columns,
-                        delimiter=self.delimiter or _DELIMITERS[str(self.format)],
-                        quotes=self.quotes,
+            if self.format == "parquet":
+                self.n_rows = formats.count_parquet_rows(file, self.name)
+            for row in self._read(file, columns):
+                yield row
+                n_rows += 1
+        self.n_rows = n_rows
+
+    def _read(self, file: IO[bytes], columns: Sequence[str | None]) -> Iterator[Row]:
+        match self.format:
+            case "lines":
+                if any(column is not None for column in columns):
+                    message = (
+                        f"{self.name} is read as plain lines, which have no columns. "
+                        "Omit --column, or pass its --format."
                     )
+                    raise TextValueError(message)
+                return formats.read_lines(file, self.name)
+            case "jsonl":
+                return formats.read_jsonl(file, self.name, columns)
+            case "parquet":
+                return formats.read_parquet(file, self.name, columns)
+            case _:
+                return formats.read_csv(
+                    file,
+                    self.name,
+                    columns,
+                    delimiter=self.delimiter or _DELIMITERS[str(self.format)],
+                    quotes=self.quotes,
+                )
 
     def as_text(self, row: Row, column: str | None) -> str | None:
-        """Return the first value of a row, which has to be a text or null."""
+        """Return the first value of a row, which must be a text or null."""
         value = row.values[0]
         if isinstance(value, str):
             return value
@@ -208,54 +249,56 @@ class Table:
         )
         raise TextTypeError(message)
 
-    def _tell_format(self) -> str:
-        if self.path == "-":
-            return "lines"
+    def _guess_format(self) -> str:
         suffixes = [suffix.lower() for suffix in Path(self.path).suffixes]
         if suffixes and suffixes[-1] in SUFFIXES:
             suffixes.pop()
         if suffixes and suffixes[-1] in _SUFFIXES:
             return _SUFFIXES[suffixes[-1]]
+        if self.delimiter is not None:
+            return "csv"
+        if self.path == "-":
+            return "lines"
         message = (
-            f"Cannot tell the format of {self.path!r} from its name. Say it with "
-            f"--format: {', '.join(FORMATS)} (lines: one text a line)."
+            f"The name {self.path!r} does not tell the format. Pass it with --format: "
+            f"{', '.join(FORMATS)} (lines: one text per line)."
         )
         raise TextValueError(message)
 
     @contextlib.contextmanager
     def _open(self) -> Iterator[IO[bytes]]:
-        """Open the file, or the copy of it, from its beginning."""
+        """Open the file, or the copy of it, at its beginning."""
         if self._copy is None and self._needs_copy():
             self._copy = self._copy_all()
         if self._copy is not None:
             self._copy.seek(0)
             yield self._copy
-        elif self.path == "-":
-            yield sys.stdin.buffer
         else:
-            with self._open_path() as file:
+            with self._open_source() as file:
                 yield file
 
     def _needs_copy(self) -> bool:
-        """Tell whether the file has to be read again, or in any order, but cannot."""
-        if self.path == "-":
-            return self.reread or self.format == "parquet"
-        if self.format == "parquet" and Path(self.path).suffix in SUFFIXES:
-            return True
-        is_pipe = not stat.S_ISREG(os.stat(self.path).st_mode)
-        return is_pipe and (self.reread or self.format == "parquet")
+        """Return True if it is read twice, or in any order, and the file cannot be."""
+        if self.format == "parquet":
+            suffix = Path(self.path).suffix.lower()
+            return suffix in SUFFIXES or not self._is_regular()
+        return self.reread and not self._is_regular()
+
+    def _is_regular(self) -> bool:
+        return self.path != "-" and stat.S_ISREG(os.stat(self.path).st_mode)
 
     def _copy_all(self) -> IO[bytes]:
-        copy = tempfile.TemporaryFile()  # noqa: SIM115  (closed by __exit__)
         with contextlib.ExitStack() as stack:
-            stack.callback(copy.close)
-            if self.path == "-":
-                shutil.copyfileobj(sys.stdin.buffer, copy, 2**20)
-            else:
-                with self._open_path() as file:
-                    shutil.copyfileobj(file, copy, 2**20)
+            copy = stack.enter_context(tempfile.TemporaryFile())
+            shutil.copyfileobj(
+                stack.enter_context(self._open_source()), copy, _READ_BYTES
+            )
             stack.pop_all()
         return copy
 
-    def _open_path(self) -> IO[bytes]:
-        return open_compressed(self.path, error=TextValueError, name=self.name)
+    def _open_source(self) -> IO[bytes]:
+        if self.path == "-":
+            self._raw = sys.stdin.buffer
+        else:
+            self._raw = open(self.path, "rb", buffering=_READ_BYTES)  # noqa: SIM115
+        return open_compressed(self._raw, error=TextValueError, name=self.name)

@@ -6,25 +6,32 @@ import sys
 import time
 import warnings
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sklearn_elmo.cli.feature_files import check_output, open_features
+from sklearn_elmo.choices import MISSING
+from sklearn_elmo.cli.feature_files import (
+    OUTPUT_FORMATS,
+    check_output,
+    open_features,
+    output_format,
+)
 from sklearn_elmo.cli.flags import (
-    batch_tokens,
-    delimiter,
+    add_device_flags,
+    add_model_flags,
+    add_table_flags,
+    add_token_flags,
+    column_names,
     layer_mix,
     layers,
+    model_of,
     poolings,
-    positive,
 )
-from sklearn_elmo.cli.tables import FORMATS, Table, chunks
+from sklearn_elmo.cli.progress import table_progress
+from sklearn_elmo.cli.tables import Table, chunks
 from sklearn_elmo.errors import TextValueError
-from sklearn_elmo.inference.precision import PRECISIONS
 from sklearn_elmo.pooling_table import POOLINGS
 
 if TYPE_CHECKING:
-    from tqdm import tqdm
-
     from sklearn_elmo.vectorizer import ElmoVectorizer
 
 __all__ = ["add_parser", "run"]
@@ -32,30 +39,39 @@ __all__ = ["add_parser", "run"]
 _DESCRIPTION = """\
 Turn each text of a file into one row of features, as ElmoVectorizer does.
 
-IN   CSV or TSV with a header, JSONL, Parquet, or plain lines (.txt), told from the
-     name; .gz, .bz2 and .xz too; - is standard input. UTF-8.
+IN   CSV or TSV with a header, JSONL, Parquet, or plain lines (.txt), told by the name;
+     also compressed (.gz, .bz2, .xz, .zst); - is standard input. UTF-8.
 OUT  .npy        the array (rows, features), float32
-     .npz        arrays "features" and "feature_names"
-     .csv        a header with the names, then the numbers
-     .parquet    one float column a feature
-     .h5, .hdf5  data sets "features" and "feature_names"
+     .npz        arrays "features", "feature_names" and "columns/NAME"
+     .csv        a header with the names, then one line per row
+     .parquet    one float column per feature
+     .h5, .hdf5  data sets "features", "feature_names" and "columns/NAME"
+     -           standard output, as CSV
 
-There is a row for each record, in their order: blank lines of plain text, empty fields
-and nulls become rows of zeros. (Blank lines of CSV and JSONL are no records.) Memory
-does not grow with the file, but for --pooling idf (the vocabulary) and --layer-mix
-learned (one row a layer of each text); these two read the file twice.
+There is one row per record, in the same order: blank lines of plain text, empty fields
+and nulls become rows of zeros. (Blank lines of CSV and JSONL are not records.) --keep
+copies columns of IN beside the features: before them in .csv and .parquet, as text
+under "columns" in .npz and HDF5.
+
+Memory does not grow with the file, except for --pooling idf (the vocabulary),
+--layer-mix learned (one row per layer of each text) and --keep with .npz; the first two
+read the file twice.
+
+OUT appears when all is done. To resume after an interruption, use --cache and run the
+same command again: texts that are in the cache are not computed a second time.
 """
 
 _EPILOG = """\
 examples:
   sklearn-elmo vectorize reviews.csv features.npy --column text
+  sklearn-elmo vectorize reviews.csv features.parquet --column text --keep id,label
   sklearn-elmo vectorize lines.txt.gz features.h5 --layers 0,1 --pooling mean,max
-  zcat posts.gz | sklearn-elmo vectorize - out.parquet --format jsonl --column body
+  zcat posts.gz | sklearn-elmo vectorize - - --format jsonl --column body | head
 """
 
 
 def add_parser(subparsers: Any) -> None:
-    """Describe the command's arguments.
+    """Add the command's arguments.
 
     Parameters
     ----------
@@ -64,55 +80,41 @@ def add_parser(subparsers: Any) -> None:
     """
     parser: argparse.ArgumentParser = subparsers.add_parser(
         "vectorize",
-        help="texts of a file -> features",
+        help="turn the texts of a file into features",
         description=_DESCRIPTION,
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.set_defaults(usage_error=parser.error)
     parser.add_argument("input", metavar="IN", help="file of texts, or -")
-    parser.add_argument("output", metavar="OUT", help="file of features")
-    _add_table_arguments(parser.add_argument_group("the file of texts"))
-    _add_feature_arguments(parser.add_argument_group("the features"))
-    _add_running_arguments(parser.add_argument_group("the run"))
+    parser.add_argument("output", metavar="OUT", help="file of features, or -")
+    _add_file_flags(parser.add_argument_group("files"))
+    _add_feature_flags(parser.add_argument_group("features"))
+    _add_run_flags(parser.add_argument_group("run"))
 
 
-def _add_table_arguments(group: Any) -> None:
-    group.add_argument(
-        "--column",
-        metavar="NAME",
-        help="column or key that holds the texts (default: the only one)",
-    )
-    group.add_argument(
-        "--format", choices=FORMATS, help="of IN (default: told from its name)"
-    )
-    group.add_argument(
-        "--no-quotes",
-        dest="quotes",
-        action="store_false",
-        help="quotation marks in CSV and TSV are characters like others",
-    )
-    group.add_argument(
-        "--delimiter",
-        type=delimiter,
-        metavar="CHARACTER",
-        help="between fields of CSV and TSV, or tab (default: comma, tab)",
-    )
+def _add_file_flags(group: Any) -> None:
+    add_table_flags(group)
     group.add_argument(
         "--label",
         metavar="NAME",
-        help="column or key with the labels for --layer-mix learned",
+        help="column or key of the labels for --layer-mix learned",
     )
-
-
-def _add_feature_arguments(group: Any) -> None:
     group.add_argument(
-        "--model",
-        metavar="NAME|PATH",
-        help="name of a model, or a folder or zip file with one (default: default)",
+        "--keep",
+        type=column_names,
+        action="extend",
+        default=[],
+        metavar="NAME,...",
+        help="columns or keys to copy beside the features",
     )
-    group.add_argument("--options-file", metavar="PATH", help="with --weight-file")
-    group.add_argument("--weight-file", metavar="PATH", help="with --options-file")
+    group.add_argument(
+        "--output-format", choices=OUTPUT_FORMATS, help="(default: told by OUT's name)"
+    )
+
+
+def _add_feature_flags(group: Any) -> None:
+    add_model_flags(group)
     group.add_argument(
         "--layers",
         type=layers,
@@ -134,44 +136,24 @@ def _add_feature_arguments(group: Any) -> None:
         metavar="NAME,...",
         help=f"how tokens become one vector: {', '.join(POOLINGS)} (default: mean)",
     )
-    group.add_argument(
-        "--tokenizer",
-        choices=("words", "whitespace"),
-        default="words",
-        help="default: words",
-    )
-    group.add_argument(
-        "--state",
-        choices=("zero", "warm"),
-        default="zero",
-        help="that the LSTMs start from (default: zero)",
-    )
+    add_token_flags(group)
     group.add_argument(
         "--missing",
-        choices=("zero", "error"),
+        choices=MISSING,
         default="zero",
-        help="what becomes of nulls (default: zero, a row of zeros)",
+        help="what nulls become: a row of zeros, or an error (default: %(default)s)",
     )
     group.add_argument(
         "--normalize", action="store_true", help="scale rows to unit length"
     )
-    group.add_argument(
-        "--max-tokens",
-        type=positive,
-        metavar="N",
-        help="number of tokens kept of each text (default: all)",
-    )
-    group.add_argument(
-        "--split",
-        choices=("sentences",),
-        help="read and cache each text sentence by sentence",
-    )
 
 
-def _add_running_arguments(group: Any) -> None:
+def _add_run_flags(group: Any) -> None:
     cache = group.add_mutually_exclusive_group()
     cache.add_argument(
-        "--cache", metavar="FOLDER", help="keep what is computed, and look it up there"
+        "--cache",
+        metavar="FOLDER",
+        help="keep what is computed there, and reuse it; makes the command resumable",
     )
     cache.add_argument(
         "--user-cache",
@@ -180,29 +162,19 @@ def _add_running_arguments(group: Any) -> None:
         const=True,
         help="the same, in the user's cache folder",
     )
-    group.add_argument(
-        "--device",
-        default="auto",
-        help="auto, cpu, cuda, cuda:N or mps (default: auto)",
-    )
-    group.add_argument(
-        "--precision",
-        choices=PRECISIONS,
-        default="float32",
-        help="default: float32",
-    )
-    group.add_argument(
-        "--batch-tokens",
-        type=batch_tokens,
-        default="auto",
-        metavar="N",
-        help="tokens in memory at once (default: auto)",
-    )
+    add_device_flags(group)
     loudness = group.add_mutually_exclusive_group()
     loudness.add_argument(
         "-v", "--verbose", action="store_true", help="show progress on stderr"
     )
     loudness.add_argument("-q", "--quiet", action="store_true", help="show no warnings")
+
+
+class _Item(NamedTuple):
+    """One text and the values that are copied beside its features."""
+
+    text: str | None
+    kept: tuple[Any, ...]
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -218,13 +190,12 @@ def run(arguments: argparse.Namespace) -> None:
     SklearnElmoError, OSError
         Nothing appears under the output's name then.
     """
-    model = _model(arguments)
-    learned = arguments.layer_mix == "learned"
-    if learned != (arguments.label is not None):
-        arguments.usage_error("--layer-mix learned and --label need each other")
+    _check_flags(arguments)
     if arguments.quiet:
         warnings.simplefilter("ignore")
     started = time.monotonic()
+    format = arguments.output_format or output_format(arguments.output)
+    learned = arguments.layer_mix == "learned"
     count_first = "idf" in arguments.pooling and not learned
     with Table(
         arguments.input,
@@ -233,40 +204,59 @@ def run(arguments: argparse.Namespace) -> None:
         delimiter=arguments.delimiter,
         reread=count_first or learned,
     ) as table:
-        check_output(arguments.output, arguments.input)
-        vectorizer = _make_vectorizer(model, arguments)
+        check_output(arguments.output, arguments.input, format)
+        vectorizer = _make_vectorizer(arguments)
         if count_first:
-            vectorizer._fit_stream(chunks(_texts(table, arguments)))
+            vectorizer._fit_stream(map(_texts_of, _pieces(table, arguments)))
         labelled = _labelled_texts(table, arguments) if learned else ([], None)
-        pieces = chunks(_texts(table, arguments))
+        pieces = _pieces(table, arguments)
         # Errors in the first rows are raised before a model is loaded.
         first_piece = next(pieces, [])
         if not count_first:
             vectorizer.fit(*labelled)
         names = list(vectorizer.get_feature_names_out())
+        n_rows = 0
         with (
-            open_features(arguments.output, names) as write,
-            _progress(arguments) as progress,
+            open_features(arguments.output, names, arguments.keep, format) as write,
+            table_progress("vectorize", table, shown=arguments.verbose) as progress,
         ):
-            for texts in itertools.chain([first_piece], pieces):
-                write(vectorizer.transform(texts))
-                progress.update(len(texts))
+            for piece in itertools.chain([first_piece], pieces):
+                rows = vectorizer.transform(_texts_of(piece))
+                write(rows, [item.kept for item in piece])
+                progress(len(piece))
+                n_rows += len(piece)
     if arguments.verbose:
-        _report(
-            arguments.output, int(progress.n), len(names), time.monotonic() - started
-        )
+        _report(arguments.output, n_rows, len(names), time.monotonic() - started)
 
 
-def _texts(table: Table, arguments: argparse.Namespace) -> Iterator[str | None]:
-    """Yield the texts; with ``--missing error`` there must be no null."""
-    for row, text in table.texts(arguments.column):
+def _check_flags(arguments: argparse.Namespace) -> None:
+    """End with a usage error if flags exclude each other."""
+    arguments.model = model_of(arguments)
+    if (arguments.layer_mix == "learned") != (arguments.label is not None):
+        arguments.usage_error("--layer-mix learned and --label need each other")
+    if len(set(arguments.keep)) < len(arguments.keep):
+        arguments.usage_error("--keep must name each column once")
+
+
+def _pieces(table: Table, arguments: argparse.Namespace) -> Iterator[list[_Item]]:
+    return chunks(_items(table, arguments), lambda item: item.text)
+
+
+def _items(table: Table, arguments: argparse.Namespace) -> Iterator[_Item]:
+    """Yield texts and kept values; with ``--missing error`` no text may be null."""
+    for row in table.rows([arguments.column, *arguments.keep]):
+        text = table.as_text(row, arguments.column)
         if text is None and arguments.missing == "error":
             message = (
                 f"{table.where(row)} is missing (null), which --missing error refuses. "
                 "Fill it, drop it, or pass --missing zero."
             )
             raise TextValueError(message)
-        yield text
+        yield _Item(text, tuple(row.values[1:]))
+
+
+def _texts_of(piece: list[_Item]) -> list[str | None]:
+    return [item.text for item in piece]
 
 
 def _labelled_texts(
@@ -297,11 +287,11 @@ def _as_numbers(labels: list[Any]) -> list[Any]:
     return labels
 
 
-def _make_vectorizer(model: Any, arguments: argparse.Namespace) -> "ElmoVectorizer":
+def _make_vectorizer(arguments: argparse.Namespace) -> "ElmoVectorizer":
     from sklearn_elmo.vectorizer import ElmoVectorizer
 
     return ElmoVectorizer(
-        model,
+        arguments.model,
         layers=arguments.layers,
         layer_mix=arguments.layer_mix,
         pooling=arguments.pooling,
@@ -316,24 +306,6 @@ def _make_vectorizer(model: Any, arguments: argparse.Namespace) -> "ElmoVectoriz
         batch_tokens=arguments.batch_tokens,
         split=arguments.split,
     )
-
-
-def _model(arguments: argparse.Namespace) -> Any:
-    """Return the ``model`` parameter that the arguments stand for."""
-    pair = (arguments.options_file, arguments.weight_file)
-    if pair == (None, None):
-        return "default" if arguments.model is None else arguments.model
-    if None in pair:
-        arguments.usage_error("--options-file and --weight-file need each other")
-    if arguments.model is not None:
-        arguments.usage_error("give --model or --options-file, not both")
-    return pair
-
-
-def _progress(arguments: argparse.Namespace) -> "tqdm[Any]":
-    from tqdm import tqdm
-
-    return tqdm(desc="vectorize", unit="text", disable=not arguments.verbose)
 
 
 def _report(output: str, n_rows: int, n_features: int, seconds: float) -> None:
