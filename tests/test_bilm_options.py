@@ -270,7 +270,7 @@ def test_deeply_nested_value_is_refused_with_a_short_message() -> None:
     value: Any = 1
     for _ in range(5000):
         value = [value]
-    with pytest.raises(ModelFileError, match="lstm.dim") as caught:
+    with pytest.raises(ModelFileError, match=r"lstm\.dim") as caught:
         BiLmOptions.from_dict(changed("lstm.dim", value), "here")
     assert len(str(caught.value)) < 500
 

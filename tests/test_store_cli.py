@@ -38,9 +38,11 @@ def test_user_cache_is_the_default(tmp_path, monkeypatch, capsys):
     assert "entries: 3\n" in capsys.readouterr().out
 
 
-def test_verify_of_a_good_cache_says_nothing(store, capsys):
+def test_verify_of_a_good_cache_says_what_it_checked(store, capsys):
     assert main(["cache", "verify", str(store.path)]) == 0
-    assert capsys.readouterr() == ("", "")
+    out, err = capsys.readouterr()
+    assert "none is damaged" in out
+    assert err == ""
 
 
 def test_verify_names_damage_and_compact_mends_it(store, capsys):

@@ -1,18 +1,23 @@
-"""``sklearn-elmo cache``: look into the embedding store, and tend it."""
+"""``sklearn-elmo cache``: inspect, check, clean and fill the embedding store."""
 
 import argparse
 import sys
 from typing import TYPE_CHECKING, Any
 
+from sklearn_elmo.cli.flags import (
+    add_device_flags,
+    add_model_flags,
+    add_table_flags,
+    add_token_flags,
+    model_of,
+)
 from sklearn_elmo.errors import StoreError
-from sklearn_elmo.inference.precision import PRECISIONS
 
 if TYPE_CHECKING:
     from sklearn_elmo.store import EmbeddingStore
+    from sklearn_elmo.store.store import Cleanup
 
 __all__ = ["add_parser", "run"]
-
-_FORMATS = ("csv", "tsv", "jsonl", "parquet", "lines")
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[Any]") -> None:
@@ -20,17 +25,17 @@ def add_parser(subparsers: "argparse._SubParsersAction[Any]") -> None:
     parser = subparsers.add_parser(
         "cache",
         help="info, verify, compact, clear and fill the cache of embeddings",
-        description="The cache of embeddings in FOLDER, or in the user's cache folder, "
-        "where cache=True puts it.",
+        description="Manage the cache of embeddings in FOLDER. The default is the "
+        "user's cache folder, which cache=True uses.",
     )
     actions = parser.add_subparsers(
         dest="action", metavar="ACTION", required=True, title="actions"
     )
     for name, do, text in (
-        ("info", _info, "what is in it, and how often it was of use"),
-        ("verify", _verify, "check every byte of it; exit code 1 if some are damaged"),
+        ("info", _info, "show what it holds and how often it was used"),
+        ("verify", _verify, "check every byte; exit code 1 if some are damaged"),
         ("compact", _compact, "merge small files, drop copies and damaged files"),
-        ("clear", _clear, "remove all that is in it"),
+        ("clear", _clear, "remove everything in it"),
     ):
         action = actions.add_parser(name, help=text, description=text.capitalize())
         action.add_argument("cache", metavar="FOLDER", nargs="?")
@@ -41,30 +46,27 @@ def add_parser(subparsers: "argparse._SubParsersAction[Any]") -> None:
 def _add_fill(actions: Any) -> None:
     action = actions.add_parser(
         "fill",
-        help="compute the texts of a file ahead of time, for others",
-        description="Read the texts of FILE with a model and keep what any layer_mix, "
-        "pooling and normalize need. Can be stopped and started again: what is in the "
-        "cache is not computed twice. Several may run at once and share the work.",
+        help="compute the texts of a file ahead of time",
+        description="Compute the texts of FILE, and keep what every layer_mix, pooling "
+        "and normalize need. To resume after an interruption, run the same command "
+        "again: what is in the cache is not computed a second time. Several processes "
+        "may run at once and share the work.",
     )
     action.add_argument("file", metavar="FILE", help="CSV, TSV, JSONL, Parquet, lines")
-    action.add_argument("--column", metavar="NAME", help="that holds the texts")
-    action.add_argument("--format", choices=_FORMATS, help="of FILE")
+    add_table_flags(action)
     action.add_argument("--cache", metavar="FOLDER")
     action.add_argument(
-        "--float16", action="store_true", help="keep halves (dtype='float16')"
+        "--float16", action="store_true", help="store 16-bit floats (dtype='float16')"
     )
-    action.add_argument("--model", metavar="NAME|PATH", default="default")
-    action.add_argument("--tokenizer", choices=("words", "whitespace"), default="words")
-    action.add_argument("--state", choices=("zero", "warm"), default="zero")
-    action.add_argument("--max-tokens", type=int, metavar="N")
-    action.add_argument("--device", default="auto")
-    action.add_argument("--precision", choices=PRECISIONS, default="float32")
+    add_model_flags(action)
+    add_token_flags(action)
+    add_device_flags(action)
     action.add_argument("-v", "--verbose", action="store_true", help="show progress")
-    action.set_defaults(do=_fill)
+    action.set_defaults(do=_fill, usage_error=action.error)
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Do what the action asks."""
+    """Run the action."""
     arguments.do(arguments)
 
 
@@ -86,7 +88,8 @@ def _info(arguments: argparse.Namespace) -> None:
 
 
 def _verify(arguments: argparse.Namespace) -> None:
-    damages = _store(arguments).verify()
+    store = _store(arguments)
+    damages = store.verify()
     for damage in damages:
         where = "" if damage.record is None else f" record {damage.record}"
         dataset = "" if damage.dataset is None else f" {damage.dataset}"
@@ -95,36 +98,60 @@ def _verify(arguments: argparse.Namespace) -> None:
         n_files = len({damage.file for damage in damages})
         message = (
             f"{n_files} files are damaged. They are never read; 'compact' removes "
-            "them and keeps the records that are whole."
+            "them and keeps their undamaged records."
         )
         raise StoreError(message)
+    info = store.info()
+    sys.stdout.write(
+        f"{store.path}: checked {info['entries']} entries in {info['segments']} files "
+        f"({info['bytes']} bytes); none is damaged\n"
+    )
 
 
 def _compact(arguments: argparse.Namespace) -> None:
-    _store(arguments).compact()
+    store = _store(arguments)
+    _report("compacted", store, store.compact())
 
 
 def _clear(arguments: argparse.Namespace) -> None:
-    _store(arguments).clear()
+    store = _store(arguments)
+    _report("cleared", store, store.clear())
+
+
+def _report(what: str, store: "EmbeddingStore", cleanup: "Cleanup") -> None:
+    sys.stdout.write(
+        f"{store.path}: {what}; files {cleanup.segments_before} -> "
+        f"{cleanup.segments_after}, bytes {cleanup.bytes_before} -> "
+        f"{cleanup.bytes_after}\n"
+    )
 
 
 def _fill(arguments: argparse.Namespace) -> None:
-    from tqdm import tqdm
-
-    from sklearn_elmo.cli.tables import chunks, iterate_texts
+    from sklearn_elmo.cli.progress import table_progress
+    from sklearn_elmo.cli.tables import Table, chunks
     from sklearn_elmo.vectorizer import ElmoVectorizer
 
     vectorizer = ElmoVectorizer(
-        arguments.model,
+        model_of(arguments),
         tokenizer=arguments.tokenizer,
         state=arguments.state,
         max_tokens=arguments.max_tokens,
+        split=arguments.split,
         cache=_store(arguments, "float16" if arguments.float16 else "float32"),
         device=arguments.device,
         precision=arguments.precision,
+        batch_tokens=arguments.batch_tokens,
     ).fit([])
-    texts = iterate_texts(arguments.file, arguments.column, format=arguments.format)
-    with tqdm(desc="fill", unit="text", disable=not arguments.verbose) as progress:
-        for some in chunks(texts):
-            vectorizer.transform(some)
-            progress.update(len(some))
+    with (
+        Table(
+            arguments.file,
+            format=arguments.format,
+            quotes=arguments.quotes,
+            delimiter=arguments.delimiter,
+        ) as table,
+        table_progress("fill", table, shown=arguments.verbose) as progress,
+    ):
+        texts = (text for _, text in table.texts(arguments.column))
+        for chunk in chunks(texts, lambda text: text):
+            vectorizer.transform(chunk)
+            progress(len(chunk))

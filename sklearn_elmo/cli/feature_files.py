@@ -25,8 +25,11 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     FloatArray = npt.NDArray[np.float32]
-    Write = Callable[[FloatArray, Sequence[Sequence[Any]]], None]
+    Write = Callable[..., None]
     Writer = AbstractContextManager[Write]
+
+Kept = Sequence[Sequence[Any]]
+"""Values of the kept columns, one sequence per row."""
 
 __all__ = ["OUTPUT_FORMATS", "check_output", "open_features", "output_format"]
 
@@ -165,7 +168,11 @@ def _npy(path: Path, names: list[str], kept: list[str]) -> "Iterator[Write]":
         )
         raise OutputFileError(message)
     with path.open("xb") as file, _array(file, len(names)) as append:
-        yield lambda rows, _=(): append(rows)
+
+        def write(rows: "FloatArray", _: Kept = ()) -> None:
+            append(rows)
+
+        yield write
 
 
 @contextlib.contextmanager
@@ -209,7 +216,7 @@ def _npz(path: Path, names: list[str], kept: list[str]) -> "Iterator[Write]":
     with tempfile.TemporaryFile(dir=path.parent) as array:
         with _array(array, len(names)) as append:
 
-            def write(rows: "FloatArray", kept_rows: Sequence[Sequence[Any]]) -> None:
+            def write(rows: "FloatArray", kept_rows: Kept = ()) -> None:
                 append(rows)
                 for number, column in enumerate(columns):
                     column.extend(_as_cell(row[number]) for row in kept_rows)
@@ -236,7 +243,7 @@ def _csv_write(file: IO[str], names: list[str], kept: list[str]) -> "Write":
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow([*kept, *names])
 
-    def write(rows: "FloatArray", kept_rows: Sequence[Sequence[Any]]) -> None:
+    def write(rows: "FloatArray", kept_rows: Kept = ()) -> None:
         for number, row in enumerate(rows):
             cells = map(_as_cell, kept_rows[number]) if kept else ()
             writer.writerow([*cells, *map(str, row)])
@@ -257,7 +264,7 @@ def _utf8_stdout() -> "Iterator[IO[str]]":
 
 @contextlib.contextmanager
 def _parquet(path: Path, names: list[str], kept: list[str]) -> "Iterator[Write]":
-    """One float column per feature; kept columns have the type of their first values."""
+    """One float column per feature; kept columns have the type of their values."""
     import numpy as np
 
     pyarrow = import_pyarrow()
@@ -291,7 +298,7 @@ def _parquet(path: Path, names: list[str], kept: list[str]) -> "Iterator[Write]"
             waiting.clear()
             waiting_kept.clear()
 
-        def write(rows: "FloatArray", kept_rows: Sequence[Sequence[Any]]) -> None:
+        def write(rows: "FloatArray", kept_rows: Kept = ()) -> None:
             waiting.append(rows)
             waiting_kept.extend(kept_rows)
             if sum(part.nbytes for part in waiting) >= _ROW_GROUP_BYTES:
@@ -354,7 +361,7 @@ def _hdf5(path: Path, names: list[str], kept: list[str]) -> "Iterator[Write]":
                     for key in _column_keys(kept)
                 ]
 
-            def write(rows: "FloatArray", kept_rows: Sequence[Sequence[Any]]) -> None:
+            def write(rows: "FloatArray", kept_rows: Kept = ()) -> None:
                 with signals_wait():
                     first = len(data)
                     for dataset in (data, *columns):

@@ -1,4 +1,4 @@
-"""``sklearn-elmo models``: which models there are, and how to get them here."""
+"""``sklearn-elmo models``: list, describe, download, check and import models."""
 
 import argparse
 import json
@@ -15,7 +15,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[Any]") -> None:
     parser = subparsers.add_parser(
         "models",
         help="list, describe, fetch, verify and import models",
-        description="Models by name. Nothing is downloaded but by 'fetch'.",
+        description="Models that have a name. Only 'fetch' downloads.",
     )
     actions = parser.add_subparsers(
         dest="action", metavar="ACTION", required=True, title="actions"
@@ -23,36 +23,41 @@ def add_parser(subparsers: "argparse._SubParsersAction[Any]") -> None:
     action = actions.add_parser("list", help="all models that have a name")
     action.set_defaults(do=_list)
 
-    action = actions.add_parser("describe", help="what is known of a model, as JSON")
+    action = actions.add_parser(
+        "describe", help="show what is known about a model, as JSON"
+    )
     action.add_argument("model", metavar="MODEL", help="name, folder or zip")
     action.set_defaults(do=_describe)
 
     action = actions.add_parser(
         "fetch",
         help="download a model once",
-        description="Download a model into the user's cache folder. A cut download is "
-        "taken up where it stopped. SKLEARN_ELMO_HOME chooses the folder, "
+        description="Download a model into the user's cache folder. An interrupted "
+        "download continues where it stopped. SKLEARN_ELMO_HOME chooses the folder, "
         "SKLEARN_ELMO_MIRROR another server.",
     )
     action.add_argument("model", metavar="NAME", nargs="+")
     action.add_argument(
         "--sha256",
         metavar="HEX",
-        help="refuse other weights than those with this SHA-256 (one NAME only)",
+        help="accept only weights with this SHA-256 (one NAME only)",
     )
     action.add_argument("--quiet", action="store_true", help="no progress bar")
     action.set_defaults(do=_fetch, usage_error=action.error)
 
     action = actions.add_parser(
-        "verify", help="compare a model's files with the hashes noted when they came"
+        "verify", help="compare a model's files with their recorded hashes"
     )
     action.add_argument(
-        "model", metavar="NAME", nargs="*", help="all that are here by default"
+        "model",
+        metavar="NAME",
+        nargs="*",
+        help="default: the bundled model and all that were fetched or imported",
     )
     action.set_defaults(do=_verify)
 
     action = actions.add_parser(
-        "import", help="copy a model's files in, on a machine without a network"
+        "import", help="copy the files of a model into the library, without a network"
     )
     action.add_argument("name", metavar="NAME", help="registered, or a new one")
     action.add_argument(
@@ -65,7 +70,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[Any]") -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Do what the action asks."""
+    """Run the action."""
     arguments.do(arguments)
 
 
@@ -102,7 +107,7 @@ def _state(name: str, source: str | None) -> str:
     if source == "damaged":
         return source
     if name == DEFAULT_MODEL:
-        return "in the box"
+        return "bundled"
     return "to be fetched" if source is None else "here"
 
 
@@ -128,16 +133,17 @@ def _fetch(arguments: argparse.Namespace) -> None:
 
 def _verify(arguments: argparse.Namespace) -> None:
     from sklearn_elmo import downloads
+    from sklearn_elmo.models import DEFAULT_MODEL
 
-    for name in arguments.model or downloads.local_names():
+    for name in arguments.model or [DEFAULT_MODEL, *downloads.local_names()]:
         _show_hashes(name)
 
 
 def _show_hashes(name: str) -> None:
-    """Check a model and write its hashes as sha256sum does."""
-    from sklearn_elmo import downloads
+    """Check a model, and write its hashes as sha256sum does."""
+    from sklearn_elmo import models
 
-    for file_name, found in downloads.verify(name).items():
+    for file_name, found in models.verify(name).items():
         sys.stdout.write(f"{found.sha256}  {name}/{file_name}\n")
 
 
@@ -147,15 +153,15 @@ def _import(arguments: argparse.Namespace) -> None:
     from sklearn_elmo.bilm.weights import read_model
 
     if len(arguments.files) > 2:
-        arguments.usage_error("give a folder, or an options file and a weight file")
+        arguments.usage_error("pass a folder, or an options file and a weight file")
     paths = find_files(
         arguments.files[0] if len(arguments.files) == 1 else tuple(arguments.files)
     )
     if len(paths) != 2:
-        message = f"{str(paths[0])!r} is an archive. Unpack it, and give the folder."
+        message = f"{str(paths[0])!r} is an archive. Unpack it, and pass the folder."
         raise ModelFileError(message)
     options_file, weight_file = paths
-    read_model((options_file, weight_file))  # every check there is
+    read_model((options_file, weight_file))  # checks everything
     folder = downloads.import_model(arguments.name, options_file, weight_file)
     sys.stdout.write(f"{folder}\n")
     _show_hashes(arguments.name)

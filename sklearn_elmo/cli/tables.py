@@ -181,7 +181,10 @@ class Table:
         file = self._copy or self._raw
         if file is None or file.closed:
             return None
-        status = os.fstat(file.fileno())
+        try:
+            status = os.fstat(file.fileno())
+        except OSError:  # a stream in memory
+            return None
         if not stat.S_ISREG(status.st_mode) or status.st_size == 0:
             return None
         return file.tell() / status.st_size
