@@ -19,8 +19,8 @@ import torch
 from sklearn.model_selection import train_test_split
 from torch import Tensor, nn
 
+from sklearn_elmo import ElmoTokenVectorizer
 from sklearn_elmo.allennlp import text_field_embedder
-from sklearn_elmo.text import tokenize_texts
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--model", default="default", help="name or folder")
@@ -40,9 +40,7 @@ messages = pd.read_csv(
 )
 messages = messages.groupby("label").sample(options.messages // 2, random_state=0)
 tokens = np.array(
-    tokenize_texts(
-        messages["text"].tolist(), "words", estimator="example", max_tokens=MAX_TOKENS
-    ),
+    ElmoTokenVectorizer(max_tokens=MAX_TOKENS).tokenize(messages["text"]),
     dtype=object,
 )
 is_spam = (messages["label"] == "spam").to_numpy(np.int64)

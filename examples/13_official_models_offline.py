@@ -7,6 +7,8 @@ imports a model from files, as on a machine without a network.
 # %%
 # The names, and what is known of each. Nothing is downloaded.
 import os
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -28,14 +30,13 @@ for name in models.list_models():
 # of the bundled model.
 source = Path(models.describe("default")["source"])
 command = "sklearn-elmo models import my-model options.json weights.hdf5"
-print(f"$ {command}")
-from sklearn_elmo.cli import main  # noqa: E402
-
+print(f"$ {command}", flush=True)
+command_line = [sys.executable, "-m", "sklearn_elmo", "models"]
 files = [str(source / "options.json"), str(source / "weights.hdf5")]
-main(["models", "import", "my-model", *files])
+subprocess.run([*command_line, "import", "my-model", *files], check=True)
 
 # %%
 # From now on the name works everywhere; `verify` compares the files with their hashes.
-main(["models", "verify", "my-model"])
+subprocess.run([*command_line, "verify", "my-model"], check=True)
 print(ElmoVectorizer("my-model").fit_transform(["A cat sat."]).shape)
 folder.cleanup()
