@@ -10,10 +10,18 @@ import pytest
 import reference_numpy
 import torch
 
-from sklearn_elmo.allennlp import Elmo, ElmoEmbedder, ElmoTokenEmbedder, batch_to_ids
+from sklearn_elmo.allennlp import (
+    Elmo,
+    ElmoEmbedder,
+    ELMoTokenCharactersIndexer,
+    ElmoTokenEmbedder,
+    ScalarMix,
+    batch_to_ids,
+)
 from sklearn_elmo.allennlp.character_encoder import ElmoCharacterEncoder
 from sklearn_elmo.allennlp.elmo_bilm import ElmoBiLm
 from sklearn_elmo.allennlp.elmo_lstm import ElmoLstm
+from sklearn_elmo.allennlp.indexers import TokenIndexer
 from sklearn_elmo.errors import InvalidParameterError
 
 BATCH = [["The", "cat", "sat"], ["Hello"]]
@@ -497,7 +505,7 @@ def test_swapped_files_are_named(tiny_model: Path) -> None:
         Elmo(*reversed(files(tiny_model)), 1)
 
 
-def test_from_params_of_elmo_and_its_embedder(tiny_model: Path) -> None:
+def test_from_params_of_every_class(tiny_model: Path) -> None:
     options, weights = files(tiny_model)
     config = {"options_file": options, "weight_file": weights, "dropout": "0.0"}
     elmo = Elmo.from_params({**config, "num_output_representations": 2})
@@ -505,5 +513,9 @@ def test_from_params_of_elmo_and_its_embedder(tiny_model: Path) -> None:
     assert elmo._dropout.p == 0.0
     embedder = ElmoTokenEmbedder.from_params(None, {**config, "projection_dim": 5})
     assert embedder.get_output_dim() == 5
+    mix = ScalarMix.from_params({"mixture_size": 3, "trainable": "false"})
+    assert not mix.gamma.requires_grad
+    indexer = TokenIndexer.from_params({"type": "elmo_characters"})
+    assert indexer == ELMoTokenCharactersIndexer.from_params({})
     with pytest.raises(InvalidParameterError, match="'droput'"):
         Elmo.from_params({**config, "droput": 1})

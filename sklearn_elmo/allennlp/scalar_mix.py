@@ -1,10 +1,12 @@
 """A learned weighted sum of layers, with AllenNLP's parameter names."""
 
 from collections.abc import Sequence
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
+from sklearn_elmo.allennlp.registrable import build
 from sklearn_elmo.errors import InvalidParameterError
 
 __all__ = ["ScalarMix"]
@@ -66,6 +68,11 @@ class ScalarMix(nn.Module):
             for value in start
         )
         self.gamma = nn.Parameter(torch.ones(1), requires_grad=trainable)
+
+    @classmethod
+    def from_params(cls, params: Any) -> Self:
+        """Build from `Params`, which are emptied, or from a dict of arguments."""
+        return build(cls, params)
 
     def layer_weights(self) -> Tensor:
         """Return softmax(s). *Shape:* ``(mixture_size,)``."""
