@@ -2,12 +2,14 @@
 
 import json
 import logging
+import os
 import threading
 import time
+import uuid
 from contextlib import ExitStack
 from pathlib import Path
 
-from sklearn_elmo.atomic_files import write_bytes
+from sklearn_elmo.atomic_files import TEMPORARY_SUFFIX
 from sklearn_elmo.store.locks import lock
 from sklearn_elmo.store.plain_files import read_json
 
@@ -55,13 +57,23 @@ class Usage:
                     return
                 hits, misses = self._read()
                 counts = {"hits": hits + self._hits, "misses": misses + self._misses}
-                write_bytes(self._folder / USAGE_FILE, json.dumps(counts).encode())
+                self._write(json.dumps(counts))
         except OSError as error:
             logger.debug("Cannot count the usage of %s: %s", self._folder, error)
             return
         self._hits = self._misses = 0
         self._saved_at = time.monotonic()
         self._timeout_s = _LOCK_TIMEOUT_S
+
+    def _write(self, text: str) -> None:
+        """Replace the file without flushing it to disk, which a hit need not wait for.
+
+        A crash of the machine can lose the counts; they start again.
+        """
+        temporary = self._folder / f".{USAGE_FILE}-{uuid.uuid4().hex}{TEMPORARY_SUFFIX}"
+        with temporary.open("x") as file:
+            file.write(text)
+        os.replace(temporary, self._folder / USAGE_FILE)
 
     def _read(self) -> tuple[int, int]:
         try:
