@@ -1,3 +1,4 @@
+# PYTHON_ARGCOMPLETE_OK
 """``python -m sklearn_elmo`` is ``sklearn-elmo``."""
 
 import sys

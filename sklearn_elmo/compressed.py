@@ -3,9 +3,9 @@
 import importlib
 import io
 import os
+import re
 import zlib
 from collections.abc import Callable
-from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from sklearn_elmo.errors import MissingPackageError, SklearnElmoError
@@ -14,13 +14,16 @@ from sklearn_elmo.messages import quote
 __all__ = ["SUFFIXES", "open_compressed"]
 
 _BUFFER_BYTES = 2**20
+_MAGIC_BYTES = 10
+# A text can begin with "BZh", too. The mark of the first block follows, or of the end.
+_BZIP2_MAGIC = re.compile(rb"BZh[1-9](1AY&SY|\x17rE8P\x90)")
 
 
 class _Codec(NamedTuple):
     """How to recognise and open one kind of compressed file."""
 
     suffix: str
-    magic: bytes
+    magic: re.Pattern[bytes]
     modules: tuple[str, ...]
     """Where the decoder may be; the first module that can be imported counts."""
     opener: str
@@ -29,12 +32,24 @@ class _Codec(NamedTuple):
 
 
 _CODECS = (
-    _Codec(".gz", b"\x1f\x8b", ("gzip",), "GzipFile", "a Python built with zlib"),
-    _Codec(".bz2", b"BZh", ("bz2",), "BZ2File", "a Python built with bz2"),
-    _Codec(".xz", b"\xfd7zXZ\x00", ("lzma",), "LZMAFile", "a Python built with lzma"),
+    _Codec(
+        ".gz",
+        re.compile(rb"\x1f\x8b"),
+        ("gzip",),
+        "GzipFile",
+        "a Python built with zlib",
+    ),
+    _Codec(".bz2", _BZIP2_MAGIC, ("bz2",), "BZ2File", "a Python built with bz2"),
+    _Codec(
+        ".xz",
+        re.compile(rb"\xfd7zXZ\x00"),
+        ("lzma",),
+        "LZMAFile",
+        "a Python built with lzma",
+    ),
     _Codec(
         ".zst",
-        b"\x28\xb5\x2f\xfd",
+        re.compile(rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18"),
         ("compression.zstd", "backports.zstd"),
         "ZstdFile",
         "sklearn-elmo[zst]",
@@ -81,9 +96,13 @@ def open_compressed(
         The file cannot be read.
     """
     if isinstance(source, (str, os.PathLike)):
-        path = Path(os.path.expanduser(source))
+        path = os.path.expanduser(source)
         name = name or str(path)
-        raw: IO[bytes] = path.open("rb", buffering=_BUFFER_BYTES)
+        try:
+            raw: IO[bytes] = open(path, "rb", buffering=_BUFFER_BYTES)  # noqa: SIM115
+        except ValueError as cause:  # a NUL in the path
+            message = f"{quote(path)} is not the path of a file ({cause})."
+            raise error(message) from cause
     else:
         raw, name = source, name or str(getattr(source, "name", "the stream"))
     try:
@@ -92,8 +111,8 @@ def open_compressed(
             if isinstance(raw, io.BufferedReader)
             else io.BufferedReader(raw, _BUFFER_BYTES)
         )
-        start = buffered.peek(8)[:8]
-        codec = next((c for c in _CODECS if start.startswith(c.magic)), None)
+        start = buffered.peek(_MAGIC_BYTES)[:_MAGIC_BYTES]
+        codec = next((c for c in _CODECS if c.magic.match(start)), None)
         expected = next((c for c in _CODECS if name.lower().endswith(c.suffix)), None)
         if codec is None and expected is None:
             return buffered

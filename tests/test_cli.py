@@ -327,3 +327,29 @@ def test_new_output_refuses_what_is_not_a_file(tmp_path: Path) -> None:
     ]:
         with pytest.raises(OutputFileError, match=problem), new_output(target):
             pass
+
+
+def test_shell_completion_offers_commands_and_flags(tmp_path: Path) -> None:
+    pytest.importorskip("argcomplete")
+    for line, offered in [
+        ("sklearn-elmo vec", "vectorize"),
+        ("sklearn-elmo vectorize --tok", "--tokenizer"),
+        ("sklearn-elmo cache fill x --precision b", "bfloat16"),
+    ]:
+        answer = tmp_path / "answer"
+        done = subprocess.run(
+            PYTHON_M,
+            env={
+                **os.environ,
+                "_ARGCOMPLETE": "1",
+                "_ARGCOMPLETE_STDOUT_FILENAME": str(answer),
+                "_ARGCOMPLETE_IFS": "\n",
+                "COMP_LINE": line,
+                "COMP_POINT": str(len(line)),
+                "COMP_TYPE": "9",
+            },
+            capture_output=True,
+            timeout=60,
+        )
+        assert done.returncode == 0, done.stderr
+        assert answer.read_text().strip() == offered

@@ -1,15 +1,20 @@
 """``sklearn-elmo elmo``."""
 
+import bz2
+import gzip
 import io
 import json
+import lzma
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 import pytest
+from backports import zstd
 
 from sklearn_elmo.allennlp import ElmoEmbedder
 from sklearn_elmo.cli import main
@@ -251,15 +256,50 @@ def test_failures_exit_1_on_one_line_and_leave_no_file(
     assert list(tmp_path.iterdir()) == [sentences]
 
 
-def test_absent_input_and_model_exit_1(
+def test_absent_input_exits_2_as_in_allennlp(
     tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     output = tmp_path / "out.hdf5"
-    assert run(tiny_model, tmp_path / "absent.txt", output, "--all") == 1
-    assert "absent.txt" in capsys.readouterr().err
+    for absent in (tmp_path / "absent.txt", tmp_path, tmp_path / ("x" * 5000)):
+        assert run(tiny_model, absent, output, "--all") == 2
+        assert str(absent) in capsys.readouterr().err
+    assert not output.exists()
+
+
+def test_absent_model_exits_1(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "out.hdf5"
     assert run(tmp_path / "no-model", os.devnull, output, "--all") == 1
     assert "no-model" in capsys.readouterr().err
     assert not output.exists()
+
+
+@pytest.mark.parametrize("module", [bz2, gzip, lzma, zstd])
+def test_compressed_text_is_read(
+    module: Any, tiny_model: Path, sentences: Path, tmp_path: Path
+) -> None:
+    packed = tmp_path / "packed"
+    packed.write_bytes(module.compress(sentences.read_bytes()))
+    output = tmp_path / "out.hdf5"
+    assert run(tiny_model, packed, output, "--top") == 0
+    with h5py.File(output) as file:
+        assert len(file) == len(LINES) + 1
+
+
+def test_damaged_compressed_text_exits_1(
+    tiny_model: Path,
+    sentences: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    packed = tmp_path / "in.txt.gz"
+    packed.write_bytes(gzip.compress(sentences.read_bytes())[:-9])
+    assert run(tiny_model, packed, tmp_path / "out.hdf5", "--top") == 1
+    assert "in.txt.gz is damaged or truncated" in capsys.readouterr().err
+    packed.write_bytes(b"plain text\n")
+    assert run(tiny_model, packed, tmp_path / "out.hdf5", "--top") == 1
+    assert "not compressed as its name says" in capsys.readouterr().err
 
 
 def test_input_is_not_overwritten(tiny_model: Path, sentences: Path) -> None:
@@ -269,13 +309,15 @@ def test_input_is_not_overwritten(tiny_model: Path, sentences: Path) -> None:
     assert sentences.read_bytes() == content
 
 
-def test_crlf_and_bom_are_as_in_allennlp(tiny_model: Path, tmp_path: Path) -> None:
+def test_crlf_is_a_line_end_and_a_bom_is_dropped(
+    tiny_model: Path, tmp_path: Path
+) -> None:
     sentences = tmp_path / "in.txt"
     sentences.write_bytes(b"\xef\xbb\xbfa b\r\nc\r\n")
     output = tmp_path / "out.hdf5"
     assert run(tiny_model, sentences, output, "--top") == 0
     with h5py.File(output) as file:
-        assert json.loads(file["sentence_to_index"][0]) == {"\ufeffa b": "0", "c": "1"}
+        assert json.loads(file["sentence_to_index"][0]) == {"a b": "0", "c": "1"}
         assert file["0"].shape == (2, 16)
 
 
@@ -314,4 +356,4 @@ def test_progress_counts_on_a_terminal(
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
     assert run(tiny_model, sentences, tmp_path / "out.hdf5", "--top") == 0
-    assert "5 sentences" in terminal.getvalue()
+    assert "5/5" in terminal.getvalue()

@@ -57,6 +57,19 @@ def test_list_names_every_model(capsys: pytest.CaptureFixture[str]) -> None:
     assert "to be fetched" in lines[-1]
 
 
+def test_bundled_model_is_described_and_verified(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["models", "list"]) == 0
+    line = capsys.readouterr().out.splitlines()[1]
+    assert line.startswith("default        bundled        512    7.2 M")
+    assert main(["models", "verify", "default"]) == 0
+    named = capsys.readouterr().out
+    assert named.splitlines()[1].endswith("  default/weights.hdf5")
+    assert main(["models", "verify"]) == 0
+    assert capsys.readouterr().out == named
+
+
 def test_describe_a_name_and_a_folder(
     tiny_model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -20,13 +20,15 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from backports import zstd
 from pyarrow import parquet
 
 from sklearn_elmo import ElmoVectorizer
-from sklearn_elmo.cli import flags, main, tables, vectorize
+from sklearn_elmo.cli import feature_files, flags, main, tables, vectorize
 from sklearn_elmo.cli.feature_files import open_features
 from sklearn_elmo.cli.tables import chunks, iterate_texts
 from sklearn_elmo.pooling import POOLINGS
+from sklearn_elmo.store import EmbeddingStore
 
 TEXTS = [
     "The cat sat.",
@@ -151,8 +153,8 @@ def test_numbers_come_back_bit_for_bit(suffix: str, tmp_path: Path) -> None:
     rows *= np.float32(10) ** rng.integers(-30, 30, size=rows.shape).astype(np.float32)
     target = tmp_path / f"out.{suffix}"
     with open_features(str(target), ["a", "b", "c"]) as write:
-        write(rows[:20])
-        write(rows[20:])
+        write(rows[:20], ())
+        write(rows[20:], ())
     np.testing.assert_array_equal(read_features(target)[0], rows)
 
 
@@ -160,7 +162,7 @@ def test_one_more_row_than_fits_the_header_first_written(tmp_path: Path) -> None
     # The row count grows from one digit to six after the header was written.
     with open_features(str(tmp_path / "out.npy"), ["a"]) as write:
         for _ in range(10):
-            write(np.ones((12_345, 1), dtype=np.float32))
+            write(np.ones((12_345, 1), dtype=np.float32), ())
     assert np.load(tmp_path / "out.npy", mmap_mode="r").shape == (123_450, 1)
 
 
@@ -240,7 +242,12 @@ def test_layers_are_learned_from_a_label_column(
 
 @pytest.mark.parametrize(
     ("suffix", "compress"),
-    [("gz", gzip.compress), ("bz2", bz2.compress), ("xz", lzma.compress)],
+    [
+        ("gz", gzip.compress),
+        ("bz2", bz2.compress),
+        ("xz", lzma.compress),
+        ("zst", zstd.compress),
+    ],
 )
 @pytest.mark.parametrize("name", ["in.csv", "in.txt", "in.parquet"])
 def test_compressed_files_are_read(
@@ -307,6 +314,225 @@ def test_verbose_reports_on_stderr(run: Callable[..., str], tmp_path: Path) -> N
     source = write_table(tmp_path / "in.txt", LINES)
     shown = run(source, tmp_path / "out.npy", "--verbose")
     assert f"{len(LINES)} rows of 16 features" in shown
+
+
+@pytest.mark.usefixtures("small_chunks")
+@pytest.mark.parametrize(
+    "flags", [[], ["--pooling", "idf"]], ids=["one pass", "two passes"]
+)
+@pytest.mark.parametrize("name", ["in.csv", "in.parquet", "in.csv.gz"])
+def test_progress_has_a_total(
+    name: str, flags: list[str], run: Callable[..., str], tmp_path: Path
+) -> None:
+    source = write_table(tmp_path / name.removesuffix(".gz"), TEXTS)
+    if name.endswith(".gz"):
+        packed = gzip.compress(source.read_bytes())
+        source = source.with_name(name)
+        source.write_bytes(packed)
+    flags = [*flags, "--column", "text", "--verbose"]
+    shown = run(source, tmp_path / "out.npy", *flags)
+    assert f"100%|██████████| {len(TEXTS)}/{len(TEXTS)} [" in shown
+
+
+def test_total_is_estimated_from_the_bytes_read(tmp_path: Path) -> None:
+    path = tmp_path / "in.txt"
+    path.write_bytes((b"x" * 999 + b"\n") * 10_000)
+    with tables.Table(str(path)) as table:
+        assert table.share_read is None
+        rows = table.texts()
+        for _ in range(5_000):
+            next(rows)
+        assert table.share_read == pytest.approx(0.5, abs=0.01)
+        assert sum(1 for _ in rows) == 5_000
+        assert table.n_rows == 10_000
+
+
+# Columns that are kept
+
+
+KEPT = {
+    "id": [1, 2, None],
+    "label": ["spam", "a, b\nc", 'say "é"'],
+    "score": [0.5, None, 2.0],
+}
+
+
+@pytest.fixture
+def records(tmp_path: Path) -> Path:
+    path = tmp_path / "in.jsonl"
+    rows = [
+        {"text": f"Text {i} .", **{name: KEPT[name][i] for name in KEPT}}
+        for i in range(3)
+    ]
+    path.write_text("\n".join(map(json.dumps, rows)))
+    return path
+
+
+def kept_in(path: Path) -> dict[str, list[Any]]:
+    match path.suffix:
+        case ".csv":
+            with path.open(encoding="utf-8", newline="") as file:
+                names, *rows = csv.reader(file)
+            return {name: [row[names.index(name)] for row in rows] for name in KEPT}
+        case ".npz":
+            with np.load(path, allow_pickle=False) as arrays:
+                return {name: list(arrays[f"columns/{name}"]) for name in KEPT}
+        case ".parquet":
+            table = parquet.read_table(path)
+            return {name: table.column(name).to_pylist() for name in KEPT}
+        case _:
+            with h5py.File(path) as file:
+                columns = file["columns"]
+                return {name: list(columns[name].asstr()) for name in KEPT}
+
+
+@pytest.mark.parametrize("chunk_texts", [1, 2, 3])
+@pytest.mark.parametrize("suffix", ["csv", "npz", "parquet", "h5"])
+def test_columns_are_kept_beside_the_features(
+    suffix: str,
+    chunk_texts: int,
+    records: Path,
+    run: Callable[..., str],
+    tiny_model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(tables, "_CHUNK_TEXTS", chunk_texts)
+    monkeypatch.setattr(feature_files, "_ROW_GROUP_BYTES", 1)
+    target = tmp_path / f"out.{suffix}"
+    run(records, target, "--column", "text", "--keep", "label,id", "--keep", "score")
+    if suffix == "parquet":  # types as in the input
+        assert kept_in(target) == KEPT
+        features = pd.read_parquet(target).drop(columns=list(KEPT)).to_numpy()
+    else:
+        assert kept_in(target) == {
+            "id": ["1", "2", ""],
+            "label": KEPT["label"],
+            "score": ["0.5", "", "2.0"],
+        }
+        features = None
+    if suffix == "csv":
+        frame = pd.read_csv(target)
+        assert list(frame.columns[:3]) == ["label", "id", "score"]
+        features = frame.iloc[:, 3:].to_numpy(np.float32)
+    if features is None:
+        features = read_features(target)[0]
+    expected = expect(tiny_model, [f"Text {i} ." for i in range(3)])
+    np.testing.assert_allclose(features, expected, rtol=0, atol=5e-6)
+
+
+@pytest.mark.parametrize("suffix", ["csv", "npz", "parquet", "h5"])
+def test_no_rows_keep_their_columns(
+    suffix: str, run: Callable[..., str], tmp_path: Path
+) -> None:
+    source = tmp_path / "in.csv"
+    source.write_text("text,id,label,score\n")
+    target = tmp_path / f"out.{suffix}"
+    run(source, target, "--column", "text", "--keep", "id,label,score")
+    assert kept_in(target) == {name: [] for name in KEPT}
+
+
+@pytest.mark.parametrize(
+    ("values", "flags", "target", "expected"),
+    [
+        ([1, 2], ["--keep", "id"], "out.npy", ".npz, .csv, .parquet or .h5"),
+        ([1, 2], ["--keep", "absent"], "out.csv", "no key 'absent'"),
+        (["\ud800", "b"], ["--keep", "id"], "out.csv", "surrogate"),
+        (["\ud800", "b"], ["--keep", "id"], "out.h5", "surrogate"),
+        (["a\0b", "b"], ["--keep", "id"], "out.h5", "NUL"),
+        ([1, "b"], ["--keep", "id"], "out.parquet", "'id' of --keep starts with"),
+    ],
+)
+def test_columns_that_cannot_be_kept_are_named(
+    values: list[Any],
+    flags: list[str],
+    target: str,
+    expected: str,
+    run: Callable[..., str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(feature_files, "_ROW_GROUP_BYTES", 1)
+    monkeypatch.setattr(tables, "_CHUNK_TEXTS", 1)
+    source = tmp_path / "in.jsonl"
+    rows = [{"text": "A b .", "id": value} for value in values]
+    source.write_text("\n".join(map(json.dumps, rows)))
+    message = run(source, tmp_path / target, "--column", "text", *flags, code=1)
+    assert expected in message
+    assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]
+
+
+# Standard output
+
+
+@pytest.mark.parametrize("format", [None, "npy", "npz", "csv", "parquet", "hdf5"])
+def test_standard_output_has_the_same_rows(
+    format: str | None,
+    tiny_model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    source = write_table(tmp_path / "in.txt", LINES)
+    raw = io.BytesIO()
+    stdout = io.TextIOWrapper(raw)
+    monkeypatch.setattr(sys, "stdout", stdout)
+    flags = [] if format is None else ["--output-format", format]
+    code = main(["vectorize", str(source), "-", *flags, "--model", str(tiny_model)])
+    assert code == 0
+    target = tmp_path / f"out.{'h5' if format == 'hdf5' else format or 'csv'}"
+    target.write_bytes(raw.getvalue())
+    rows, _ = read_features(target)
+    np.testing.assert_allclose(rows, expect(tiny_model, LINES), rtol=0, atol=5e-6)
+    assert not stdout.closed
+
+
+def test_output_format_decides_over_the_name(
+    run: Callable[..., str], tmp_path: Path
+) -> None:
+    source = write_table(tmp_path / "in.txt", LINES)
+    run(source, tmp_path / "features.bin", "--output-format", "npy")
+    assert len(np.load(tmp_path / "features.bin")) == len(LINES)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="pipes break differently on Windows")
+def test_standard_output_that_nobody_reads_ends_quietly(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    source = tmp_path / "in.txt"
+    source.write_text("".join(f"Text {i} .\n" for i in range(20_000)))
+    process = start(tiny_model, source, "-", stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    try:
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.wait(timeout=60) == 141
+        assert process.stderr.read() == b""
+    finally:
+        process.kill()
+        process.stderr.close()
+
+
+def test_interrupted_command_resumes_from_the_cache(
+    run: Callable[..., str],
+    tiny_model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(tables, "_CHUNK_TEXTS", 3)
+    source = tmp_path / "in.txt"
+    texts = [f"Text {i} ." for i in range(9)]
+    source.write_text("\n".join(texts[:6]) + "\n\xff\n", "latin-1")  # stops there
+    flags = ["--cache", tmp_path / "cache"]
+    assert "Line 7" in run(source, tmp_path / "out.npy", *flags, code=1)
+    assert not (tmp_path / "out.npy").exists()
+    assert EmbeddingStore(tmp_path / "cache").info()["misses"] == 6
+    source.write_text("\n".join(texts))
+    run(source, tmp_path / "out.npy", *flags)
+    assert EmbeddingStore(tmp_path / "cache").info()["misses"] == 9
+    np.testing.assert_allclose(
+        np.load(tmp_path / "out.npy"), expect(tiny_model, texts), rtol=0, atol=5e-6
+    )
 
 
 # Reading
@@ -494,6 +720,8 @@ BAD_INPUTS: list[tuple[str, bytes, list[str], list[str]]] = [
         ["--column", "a", "--layer-mix", "learned", "--label", "y"],
         ["Line 3 of", "no label"],
     ),
+    ("in.txt", b"a\n", ["--delimiter", ";"], ["has no delimiter", "--format csv"]),
+    ("in.txt", b"a\n", ["--keep", "id"], ["no columns"]),
     ("in.txt", b"a\n", ["--layers", "9"], ["layer 9", "0, 1, 2"]),
     ("in.txt", b"a\n", ["--layer-mix", "1,2"], ["2 weights for the 3 layers"]),
     ("in.txt", b"a\n", ["--device", "tpu"], ["'device'"]),
@@ -598,6 +826,11 @@ def test_failure_in_the_middle_leaves_the_old_file(
         ["--cache", "folder", "--user-cache"],
         ["--quiet", "--verbose"],
         ["--weight-file", "x"],
+        ["--keep", "id,id"],
+        ["--keep", "id", "--keep", "id"],
+        ["--keep", "id,"],
+        ["--delimiter", "ab"],
+        ["--output-format", "xls"],
     ],
 )
 def test_wrong_flags_are_exit_code_2(
@@ -621,7 +854,7 @@ def test_full_disk_leaves_nothing_behind(suffix: str, tmp_path: Path) -> None:
         "rows = np.random.default_rng(0).random((5000, 10), dtype=np.float32)\n"
         "try:\n"
         "    with open_features(sys.argv[1], list('abcdefghij')) as write:\n"
-        "        for _ in range(10): write(rows)\n"
+        "        for _ in range(10): write(rows, ())\n"
         "except OSError as error: print(error)\n"
     )
     done = subprocess.run(

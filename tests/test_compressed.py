@@ -104,3 +104,26 @@ def test_an_open_file_is_closed_with_its_reader() -> None:
     with open_compressed(raw, error=CorpusError) as file:
         assert file.readline() == b"line 0 of a text\n"
     assert raw.closed
+
+
+@pytest.mark.parametrize("text", [b"BZh", b"BZhang wrote it.\n", b"BZh9 is a header\n"])
+def test_text_that_begins_like_bzip2_is_read(text: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "text.txt"
+    path.write_bytes(text)
+    with open_compressed(path, error=CorpusError) as file:
+        assert file.read() == text
+
+
+def test_compressed_nothing_is_nothing(tmp_path: Path) -> None:
+    for suffix in SUFFIXES:
+        path = tmp_path / f"empty{suffix}"
+        path.write_bytes(compress(suffix, b""))
+        with open_compressed(path, error=CorpusError) as file:
+            assert file.read() == b""
+
+
+def test_impossible_paths_are_errors_of_the_caller() -> None:
+    with pytest.raises(CorpusError, match="is not the path of a file"):
+        open_compressed("a\0b", error=CorpusError)
+    with pytest.raises(FileNotFoundError):
+        open_compressed("~nosuchuser/text.txt", error=CorpusError)

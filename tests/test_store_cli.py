@@ -38,14 +38,15 @@ def test_user_cache_is_the_default(tmp_path, monkeypatch, capsys):
     assert "entries: 3\n" in capsys.readouterr().out
 
 
-def test_verify_of_a_good_cache_says_what_it_checked(store, capsys):
+def test_verify_says_what_it_checked(store, capsys):
     assert main(["cache", "verify", str(store.path)]) == 0
     out, err = capsys.readouterr()
-    assert "none is damaged" in out
+    assert out.startswith(f"{store.path}: checked 30 entries in 3 files (")
+    assert out.endswith("none is damaged\n")
     assert err == ""
 
 
-def test_verify_names_damage_and_compact_mends_it(store, capsys):
+def test_verify_names_damage_and_compact_removes_it(store, capsys):
     path = sorted(recipe_of(store).path.glob("seg-*.h5"))[0]
     path.write_bytes(path.read_bytes()[:-1])
     assert main(["cache", "verify", str(store.path)]) == 1
@@ -53,12 +54,17 @@ def test_verify_names_damage_and_compact_mends_it(store, capsys):
     assert str(path) in out
     assert err.startswith("sklearn-elmo cache: error: 1 files are damaged")
     assert main(["cache", "compact", str(store.path)]) == 0
+    assert f"{store.path}: compacted; files 3 -> 1, bytes" in capsys.readouterr().out
     assert main(["cache", "verify", str(store.path)]) == 0
     assert store.info()["segments"] == 1
 
 
-def test_clear_removes_everything(store):
+def test_clear_removes_everything_and_says_so(store, capsys):
+    n_bytes = store.info()["bytes"]
     assert main(["cache", "clear", str(store.path)]) == 0
+    assert capsys.readouterr().out == (
+        f"{store.path}: cleared; files 3 -> 0, bytes {n_bytes} -> 0\n"
+    )
     assert store.info()["entries"] == 0
 
 
@@ -81,7 +87,9 @@ def test_fill_warms_the_cache_for_others(tiny_model, tmp_path, capsys):
         ["Dogs bark ."]
     )
     assert EmbeddingStore(cache).info()["misses"] == 2
-    assert main([*command, "--float16"]) == 0
+    capsys.readouterr()
+    assert main([*command, "--float16", "--verbose"]) == 0
+    assert "3/3" in capsys.readouterr().err
     assert EmbeddingStore(cache).info()["misses"] == 4
 
 

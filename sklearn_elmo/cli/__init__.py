@@ -1,3 +1,4 @@
+# PYTHON_ARGCOMPLETE_OK
 """The command line: arguments and messages, nothing else.
 
 Each command is a module with ``add_parser(subparsers)`` and ``run(arguments)``. Such a
@@ -42,7 +43,7 @@ _SIGPIPE = 13  # not in the signal module of Windows
 
 _LONGEST_MESSAGE = 1000  # characters
 
-_MENDS = {
+_REMEDIES = {
     errno.ENOSPC: "Free some space, or write elsewhere.",
     errno.EDQUOT: "Free some space, or write elsewhere.",
     errno.EFBIG: "Raise the limit (ulimit -f), or write to another file system.",
@@ -97,6 +98,7 @@ def main(
     try:
         with signals_as_exceptions():
             parser, _, modules = build_parser(program, module_names or _MODULES)
+            _complete(parser)
             arguments = parser.parse_args(argv)
             command = f"{program} {arguments.command}"
             debug = getattr(arguments, "debug", False)
@@ -143,13 +145,20 @@ def build_parser(
     return parser, subparsers, modules
 
 
+def _complete(parser: argparse.ArgumentParser) -> None:
+    """Answer a shell that asks for completions, which ends the process."""
+    if "_ARGCOMPLETE" in os.environ:
+        with contextlib.suppress(ImportError):
+            importlib.import_module("argcomplete").autocomplete(parser)
+
+
 def _explain(error: Exception) -> str:
-    """Say on one line why a command failed."""
+    """Return on one line why a command failed."""
     if isinstance(error, OSError) and error.strerror is not None:
         parts = [error.strerror]
         if error.filename is not None:
             parts.append(f": {os.fsdecode(error.filename)!r}")
-        parts.append(f". {_MENDS.get(error.errno or 0, '')}")
+        parts.append(f". {_REMEDIES.get(error.errno or 0, '')}")
         text = "".join(parts)
     elif isinstance(error, SklearnElmoError | OSError) and str(error):
         text = str(error)

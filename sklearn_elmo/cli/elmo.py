@@ -1,4 +1,4 @@
-"""``sklearn-elmo elmo``: AllenNLP's command, for files that have to be the same."""
+"""``sklearn-elmo elmo``: AllenNLP's command, which writes the same file."""
 
 import argparse
 import contextlib
@@ -7,20 +7,26 @@ import io
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import IO, Any
 
-from sklearn_elmo.errors import OutputFileError, TextValueError, UnusedParameterWarning
+from sklearn_elmo.compressed import open_compressed
+from sklearn_elmo.errors import (
+    OutputFileError,
+    SklearnElmoError,
+    TextValueError,
+    UnusedParameterWarning,
+)
 from sklearn_elmo.messages import warn_caller
 
 __all__ = ["add_parser", "run"]
 
-_PROGRESS_INTERVAL_S = 10.0
+_INTERVAL_S = 10.0
 
 _DESCRIPTION = """\
-Write the vectors of every token of a text file, one sentence a line, tokens parted by
-blanks, into an HDF5 file: data set "k" for line k (from 0), and "sentence_to_index", a
-JSON object from each line to its number.
+Write the vectors of every token of a text file to an HDF5 file. The text has one
+sentence per line, with blanks between tokens, and may be compressed. Data set "k" is
+line k (from 0); "sentence_to_index" is a JSON object from each line to its number.
 """
 
 
@@ -70,8 +76,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[Any]") -> None:
         "--state",
         choices=("carry", "zero", "warm"),
         default="carry",
-        help="what a sentence starts from: its row of the last batch (as in AllenNLP), "
-        "zeros, or one fixed state (default: %(default)s)",
+        help="initial state of a sentence: that of its row in the last batch (as in "
+        "AllenNLP), zeros, or one fixed state (default: %(default)s)",
     )
     parser.add_argument(
         "--cuda-device",
@@ -81,30 +87,32 @@ def add_parser(subparsers: "argparse._SubParsersAction[Any]") -> None:
         help="number of the GPU; -1 for the CPU (default: %(default)s)",
     )
     parser.add_argument(
-        "--float16", action="store_true", help="half the size, 3 digits"
+        "--float16",
+        action="store_true",
+        help="write 16-bit floats: half the size, 3 digits",
     )
     keys = parser.add_mutually_exclusive_group()
     keys.add_argument(
         "--forget-sentences",
         action="store_true",
-        help="leave 'sentence_to_index' out",
+        help="omit 'sentence_to_index'",
     )
     keys.add_argument(
         "--include-sentence-indices",
         action="store_true",
-        help="write 'sentence_indices' too, the how-to's name of the same",
+        help="also write 'sentence_indices', the how-to's name of the same",
     )
     parser.add_argument(
         "--use-sentence-keys",
         action="store_true",
-        help="name the data sets by the sentences; none may repeat or hold a '/'",
+        help="name the data sets by the sentences; none may repeat or contain a '/'",
     )
     parser.add_argument(
         "--file-friendly-logging",
         action="store_true",
-        help="progress on lines of its own, as when stderr is no terminal",
+        help="show progress on separate lines, as when stderr is not a terminal",
     )
-    parser.add_argument("--vocab-path", metavar="FILE", help="of no effect, as before")
+    parser.add_argument("--vocab-path", metavar="FILE", help="has no effect, as before")
     parser.add_argument(
         "--include-package",
         action="append",
@@ -116,11 +124,31 @@ def add_parser(subparsers: "argparse._SubParsersAction[Any]") -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Write the file."""
+    """Write the file.
+
+    Parameters
+    ----------
+    arguments : argparse.Namespace
+        ``arguments.usage_error`` ends the command if the input cannot be opened, as in
+        AllenNLP.
+    """
     has_files = arguments.options_file or arguments.weight_file
     if has_files and arguments.model not in (None, "default"):
         arguments.usage_error("--model goes without --options-file and --weight-file")
-    _check_files(arguments.input_file, arguments.output_file)
+    try:
+        file = _open_input(arguments.input_file)
+    except OSError as error:
+        if isinstance(error, SklearnElmoError):
+            raise
+        arguments.usage_error(
+            f"argument IN: cannot open {arguments.input_file!r}: {error.strerror}"
+        )
+    with _decoded(file, arguments.input_file) as lines:
+        _write(lines, arguments)
+
+
+def _write(lines: IO[str], arguments: argparse.Namespace) -> None:
+    _check_output(arguments.input_file, arguments.output_file)
     if arguments.vocab_path is not None:
         warn_caller(
             "--vocab-path has no effect: characters need no vocabulary.",
@@ -132,30 +160,30 @@ def run(arguments: argparse.Namespace) -> None:
     from sklearn_elmo.allennlp.embedder import ElmoEmbedder
     from sklearn_elmo.allennlp.hdf5_output import write_vectors
 
-    with _open_lines(arguments.input_file) as lines:
-        embedder = ElmoEmbedder(
-            arguments.options_file,
-            arguments.weight_file,
-            arguments.cuda_device,
-            state=arguments.state,
-            model=None if has_files else arguments.model,
+    has_files = arguments.options_file or arguments.weight_file
+    embedder = ElmoEmbedder(
+        arguments.options_file,
+        arguments.weight_file,
+        arguments.cuda_device,
+        state=arguments.state,
+        model=None if has_files else arguments.model,
+    )
+    with _Progress(arguments.file_friendly_logging) as progress:
+        write_vectors(
+            progress.count(lines),
+            arguments.output_file,
+            lambda tokens: embedder.embed_sentences(tokens, arguments.batch_size),
+            output_format=arguments.output_format,
+            forget_sentences=arguments.forget_sentences,
+            use_sentence_keys=arguments.use_sentence_keys,
+            include_sentence_indices=arguments.include_sentence_indices,
+            dtype="float16" if arguments.float16 else "float32",
+            on_sentence=progress.update,
         )
-        with _progress(arguments.file_friendly_logging) as advance:
-            write_vectors(
-                lines,
-                arguments.output_file,
-                lambda tokens: embedder.embed_sentences(tokens, arguments.batch_size),
-                output_format=arguments.output_format,
-                forget_sentences=arguments.forget_sentences,
-                use_sentence_keys=arguments.use_sentence_keys,
-                include_sentence_indices=arguments.include_sentence_indices,
-                dtype="float16" if arguments.float16 else "float32",
-                on_sentence=advance,
-            )
 
 
-def _check_files(input_file: str, output_file: str) -> None:
-    """Refuse, before the model is loaded, what cannot end well."""
+def _check_output(input_file: str, output_file: str) -> None:
+    """Refuse an impossible output before the model is loaded."""
     if os.path.isdir(output_file):
         message = f"{output_file!r} is a folder. Name a file in it."
         raise OutputFileError(message)
@@ -165,43 +193,62 @@ def _check_files(input_file: str, output_file: str) -> None:
         raise OutputFileError(message)
 
 
-@contextlib.contextmanager
-def _open_lines(input_file: str) -> Iterator[IO[str]]:
-    """Open the input as UTF-8, whatever the locale."""
+def _open_input(input_file: str) -> IO[bytes]:
     if input_file == "-":
-        file: IO[str] = io.TextIOWrapper(sys.stdin.buffer, encoding="utf-8")
-    else:
-        file = open(input_file, encoding="utf-8")  # noqa: SIM115  # closed below
-    try:
-        yield file
-    except UnicodeDecodeError as error:
-        message = (
-            f"The input {input_file!r} is not UTF-8 ({error.reason}: "
-            f"0x{error.object[error.start]:02x}). Convert it first, for example with "
-            "iconv."
+        return open_compressed(
+            sys.stdin.buffer, error=TextValueError, name="standard input"
         )
-        raise TextValueError(message) from error
-    finally:
-        file.close()
+    return open_compressed(input_file, error=TextValueError)
 
 
 @contextlib.contextmanager
-def _progress(file_friendly: bool) -> Iterator[Callable[[], object]]:
-    """Count sentences on stderr, in place on a terminal, else on lines now and then."""
-    if not file_friendly and sys.stderr.isatty():
+def _decoded(file: IO[bytes], input_file: str) -> Iterator[IO[str]]:
+    """Decode a file as UTF-8, whatever the locale; drop a byte order mark."""
+    with io.TextIOWrapper(file, encoding="utf-8-sig") as lines:
+        try:
+            yield lines
+        except UnicodeDecodeError as error:
+            message = (
+                f"The input {input_file!r} is not UTF-8 ({error.reason}: "
+                f"0x{error.object[error.start]:02x}). Convert it first, for example "
+                "with iconv."
+            )
+            raise TextValueError(message) from error
+
+
+class _Progress:
+    """Counts sentences on stderr: as a bar on a terminal, otherwise on lines.
+
+    `write_vectors` reads all lines before it computes, so the total is known.
+    """
+
+    def __init__(self, file_friendly: bool) -> None:
         from tqdm import tqdm
 
-        with tqdm(unit=" sentences") as bar:
-            yield bar.update
-        return
-    count, shown_at = 0, time.monotonic()
+        self._on_lines = file_friendly or not sys.stderr.isatty()
+        self._bar = tqdm(unit=" sentences", disable=self._on_lines)
+        self._total = self._done = 0
+        self._shown_at = time.monotonic()
 
-    def advance() -> None:
-        nonlocal count, shown_at
-        count += 1
-        if time.monotonic() - shown_at >= _PROGRESS_INTERVAL_S:
-            shown_at = time.monotonic()
-            sys.stderr.write(f"{count} sentences\n")
+    def __enter__(self) -> "_Progress":
+        return self
 
-    yield advance
-    sys.stderr.write(f"{count} sentences, done\n")
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._bar.close()
+        if self._on_lines and kind is None:
+            sys.stderr.write(f"{self._done} sentences, done\n")
+
+    def count(self, lines: Iterable[str]) -> Iterator[str]:
+        """Yield the lines and count them."""
+        for line in lines:
+            self._total += 1
+            yield line
+
+    def update(self) -> None:
+        """Show that one more sentence is done."""
+        self._done += 1
+        self._bar.total = self._total
+        self._bar.update()
+        if self._on_lines and time.monotonic() - self._shown_at >= _INTERVAL_S:
+            self._shown_at = time.monotonic()
+            sys.stderr.write(f"{self._done} of {self._total} sentences\n")

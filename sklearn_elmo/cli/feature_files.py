@@ -169,7 +169,7 @@ def _npy(path: Path, names: list[str], kept: list[str]) -> "Iterator[Write]":
         raise OutputFileError(message)
     with path.open("xb") as file, _array(file, len(names)) as append:
 
-        def write(rows: "FloatArray", _: Kept = ()) -> None:
+        def write(rows: "FloatArray", kept_rows: Sequence[Sequence[Any]]) -> None:
             append(rows)
 
         yield write
@@ -264,7 +264,7 @@ def _utf8_stdout() -> "Iterator[IO[str]]":
 
 @contextlib.contextmanager
 def _parquet(path: Path, names: list[str], kept: list[str]) -> "Iterator[Write]":
-    """One float column per feature; kept columns have the type of their values."""
+    """One float column per feature; the first values decide a kept column's type."""
     import numpy as np
 
     pyarrow = import_pyarrow()

@@ -30,11 +30,12 @@ def table_progress(
     callable
         Call it with the number of texts that have been done since the last call.
     """
+    if not shown:
+        yield lambda n_texts: None
+        return
     from tqdm import tqdm
 
-    with tqdm(
-        desc=description, unit="text", total=table.n_rows, disable=not shown
-    ) as bar:
+    with tqdm(desc=description, unit="text", total=table.n_rows) as bar:
 
         def update(n_texts: int) -> None:
             bar.total = table.n_rows or _estimate(bar.n + n_texts, table.share_read)

@@ -183,7 +183,7 @@ class Table:
             return None
         try:
             status = os.fstat(file.fileno())
-        except OSError:  # a stream in memory
+        except OSError:  # a stream that Python simulates
             return None
         if not stat.S_ISREG(status.st_mode) or status.st_size == 0:
             return None
