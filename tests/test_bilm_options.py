@@ -279,3 +279,25 @@ def test_thousands_of_filters_are_refused() -> None:
     options = changed("char_cnn.filters", [[1, 1]] * 1001)
     with pytest.raises(ModelFileError, match=r"char_cnn\.filters.*1 to 1000"):
         BiLmOptions.from_dict(options, "here")
+
+
+@pytest.mark.parametrize(
+    ("path", "misspelled"),
+    [
+        ("lstm.use_skip_connections", "use_skip_connecdions"),
+        ("lstm.use_skip_connections", "Use_skip_connections"),
+        ("lstm.cell_clip", "cell_clop"),
+        ("lstm.proj_clip", "proj-clip"),
+        ("lstm.n_layers", "n_layer"),
+        ("char_cnn.n_highway", "n_highways"),
+    ],
+)
+def test_misspelled_key_is_refused_instead_of_replaced_by_a_default(
+    path: str, misspelled: str
+) -> None:
+    options = without(path)
+    part, key = path.split(".")
+    options[part][misspelled] = OPTIONS[part][key]
+    with pytest.raises(ModelFileError, match=misspelled) as caught:
+        BiLmOptions.from_dict(options, "here")
+    assert path in str(caught.value)

@@ -1,5 +1,6 @@
 """Hyper-parameters of a bidirectional language model, as in ``options.json``."""
 
+import difflib
 import math
 import sys
 from collections.abc import Mapping
@@ -211,6 +212,7 @@ class _Reader:
                 self._refuse(path[:depth], node, "a JSON object")
             if key not in node:
                 if default is not _MISSING and depth == len(path) - 1:
+                    self._refuse_misspelling(path, node)
                     return default
                 found = ", ".join(repr(k) for k in list(node)[:8]) or "no key"
                 message = (
@@ -221,6 +223,19 @@ class _Reader:
                 raise ModelFileError(message)
             node = node[key]
         return node
+
+    def _refuse_misspelling(
+        self, path: tuple[str, ...], node: Mapping[str, Any]
+    ) -> None:
+        """Refuse a key that is almost the missing one: its value would be ignored."""
+        names = [key for key in node if isinstance(key, str) and len(key) < 100]
+        similar = difflib.get_close_matches(path[-1], names, n=1, cutoff=0.85)
+        if similar:
+            message = (
+                f"The options in {self._source} have a key {similar[0]!r}, but no key "
+                f"{'.'.join(path)!r}. Correct its spelling, or remove it."
+            )
+            raise ModelFileError(message)
 
     def _refuse(self, path: tuple[str, ...], value: object, expected: str) -> NoReturn:
         message = (
