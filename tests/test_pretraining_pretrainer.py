@@ -355,7 +355,8 @@ def test_adaptation_lowers_perplexity_and_keeps_close_to_the_initial_model(
     fitted.save(tmp_path)
     texts, new = make_sentences(ANIMALS), make_sentences(ANIMALS, 30, seed=9)
     run = RUN | {"max_tokens": 4000, "learning_rate": 0.01, "init": tmp_path}
-    free = ElmoPretrainer(anchor_weight=0.0, **run).fit(texts)
+    free = ElmoPretrainer(**run).fit(texts)
+    run["anchor_weight"] = 10.0
     kept = ElmoPretrainer(**run).fit(texts)
     short = ElmoPretrainer(**(run | {"max_tokens": 40})).fit(texts)
     old = make_sentences(PEOPLE, 30, seed=9)
@@ -383,7 +384,11 @@ def test_a_stopped_adaptation_continues_to_the_same_weights(
 ):
     monkeypatch.setattr(trainer, "_SECONDS_PER_CHECKPOINT", 0.0)
     fitted.save(tmp_path / "start")
-    run = RUN | {"init": tmp_path / "start", "max_tokens": 600}
+    run = RUN | {
+        "init": tmp_path / "start",
+        "max_tokens": 600,
+        "anchor_weight": 10.0,
+    }
     texts = make_sentences(ANIMALS, 60)
     step = trainer.Trainer._step
 
