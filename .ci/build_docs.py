@@ -15,10 +15,12 @@ import sklearn_elmo
 import sklearn_elmo.allennlp
 
 MODULES = (
-    "sklearn_elmo",
-    "sklearn_elmo.models",
+    "sklearn_elmo",  # with sklearn_elmo.models
     "sklearn_elmo.allennlp",
     "sklearn_elmo.errors",
+    "sklearn_elmo.inspection",
+    "sklearn_elmo.pairs",
+    "sklearn_elmo.tagging",
 )
 
 
