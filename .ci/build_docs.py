@@ -5,6 +5,7 @@
 Needs the extra "docs". Open FOLDER/sklearn_elmo.html.
 """
 
+import os
 import sys
 import warnings
 from pathlib import Path
@@ -31,8 +32,12 @@ def main(folder: str = "build/docs") -> None:
         for name in package.__all__:
             setattr(package, name, getattr(package, name))
     pdoc.render.configure(docformat="numpy", show_source=True)
-    pdoc.pdoc(*MODULES, output_directory=Path(folder))
-    sys.stdout.write(f"{len(list(Path(folder).rglob('*.html')))} pages in {folder}\n")
+    target = Path(folder).resolve()
+    target.mkdir(parents=True, exist_ok=True)
+    # pdoc warns where a name could mean a folder instead of the installed package.
+    os.chdir(target)
+    pdoc.pdoc(*MODULES, output_directory=target)
+    sys.stdout.write(f"{len(list(target.rglob('*.html')))} pages in {target}\n")
 
 
 if __name__ == "__main__":
