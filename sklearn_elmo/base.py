@@ -1,6 +1,5 @@
 """What both ELMo vectorizers share: configuration, chunks of tokens, feature names."""
 
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Self
@@ -286,36 +285,31 @@ class ElmoEstimator(TextTransformer):
         if self.split == "sentences":
             rows = enumerate(texts, start=first_row)
             return [self._split_document(text or "", row) for row, text in rows]
-        token_lists = self._tokenize(texts, first_row)
+        token_lists = self._tokenize(texts, first_row, self.max_tokens)
         return [[tokens] if tokens else [] for tokens in token_lists]
 
     def _split_document(self, text: str, row: int) -> Document:
         document: Document = []
         n_left = self.max_tokens
         for sentence in split_sentences(text):
-            (tokens,) = tokenize_texts(
-                [sentence],
-                self.tokenizer,
-                estimator=type(self).__name__,
-                max_tokens=n_left,
-                first_row=row,
-            )
+            (tokens,) = self._tokenize([sentence], row, n_left)
             if tokens:
                 document.append(tokens)
             if n_left is not None:
-                n_left -= len(tokens or [])
+                n_left -= len(tokens)
                 if n_left == 0:
                     break
         return document
 
-    def _tokenize(self, texts: list[Any], first_row: int) -> list[list[str]]:
+    def _tokenize(
+        self, texts: list[Any], first_row: int, max_tokens: int | None
+    ) -> list[list[str]]:
         """Return the tokens of each text; none for a missing or an empty one."""
-        most = None if self.max_tokens is None else min(self.max_tokens, sys.maxsize)
         token_lists = tokenize_texts(
             texts,
             self.tokenizer,
             estimator=type(self).__name__,
-            max_tokens=most,
+            max_tokens=max_tokens,
             first_row=first_row,
         )
         return [tokens or [] for tokens in token_lists]

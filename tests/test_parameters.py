@@ -197,6 +197,15 @@ def test_right_value_works_and_survives_clone(case, tiny_model):
     assert repr(vectorizer).startswith("ElmoVectorizer(")
 
 
+@pytest.mark.parametrize("tokenizer", ["words", "whitespace"])
+def test_max_tokens_may_be_huge_with_split(tokenizer, tiny_model):
+    vectorizer = ElmoVectorizer(str(tiny_model), split="sentences", tokenizer=tokenizer)
+    texts = ["One sentence. And another.", ""]
+    expected = vectorizer.fit_transform(texts)
+    vectorizer.set_params(max_tokens=10**30)
+    np.testing.assert_array_equal(vectorizer.fit_transform(texts), expected)
+
+
 @pytest.mark.parametrize("kind", ["str", "Path", "store"])
 def test_cache_may_be_a_path_or_a_store(kind, tiny_model, tmp_path):
     cache = {

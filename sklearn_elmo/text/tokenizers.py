@@ -8,6 +8,7 @@ typographic one is replaced before.
 """
 
 import re
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from itertools import islice
@@ -313,8 +314,9 @@ def tokenize_texts(
     if tokenize is words:  # stops reading a long text after max_tokens
         if max_tokens is None:
             return [None if text is None else _MEMO.words(text) for text in values]
+        most = min(max_tokens, sys.maxsize)  # islice takes no larger number
         return [
-            None if text is None else list(islice(_iterate_words(text), max_tokens))
+            None if text is None else list(islice(_iterate_words(text), most))
             for text in values
         ]
     is_own = tokenize in _BY_NAME.values()
