@@ -49,6 +49,12 @@ class Configuration(NamedTuple):
     idf: Idf | None = None
     """Token weights of the pooling "idf", once they are learned."""
 
+    @property
+    def mixed_width(self) -> int:
+        """Width of the mixed layers, or of all layers if they are concatenated."""
+        n_blocks = len(self.layers) if self.weights is None else 1
+        return int(n_blocks * self.reader.model.options.output_dim)
+
 
 @dataclass
 class Chunk:
@@ -208,11 +214,6 @@ class ElmoEstimator(TextTransformer):
         """Return what determines the features."""
         mix = self.layer_mix
         return layers, mix if isinstance(mix, str) else tuple(map(float, mix))
-
-    def _mixed_width(self, config: Configuration) -> int:
-        """Return the width of the mixed layers."""
-        n_blocks = len(config.layers) if self._mixes("concat") else 1
-        return int(n_blocks * config.reader.model.options.output_dim)
 
     def _record_fit(
         self, config: Configuration, X: Any, n_features: int, learned: dict[str, object]

@@ -277,7 +277,7 @@ TextValueError
             found = self._learn_mix(config, texts, y)
             config = config._replace(weights=found.scale * found.weights)
             learned = {"layer_weights_": found.weights, "layer_scale_": found.scale}
-        self._record_fit(config, X, self._mixed_width(config), learned)
+        self._record_fit(config, X, config.mixed_width, learned)
         return config
 
     def _learn_mix(self, config: Configuration, texts: list[Any], y: Any) -> Any:
@@ -340,9 +340,8 @@ TextValueError
 
     def _token_rows(self, config: Configuration, texts: list[Any]) -> list[FloatArray]:
         """Return the mixed layers of all tokens, one array per text."""
-        n_blocks = len(config.layers) if config.weights is None else 1
-        n_features = n_blocks * config.reader.model.options.output_dim
-        results = [np.zeros((0, n_features), dtype=np.float32) for _ in texts]
+        shape = (0, config.mixed_width)
+        results = [np.zeros(shape, dtype=np.float32) for _ in texts]
         for row, original, vectors in self._iterate(config, texts):
             # An array of its own, which a caller may change.
             results[row] = results[original].copy() if vectors is None else vectors

@@ -306,7 +306,7 @@ default="average"
     ) -> None:
         if config.idf is not None:
             learned |= {"idf_": config.idf.table, "idf_unseen_": config.idf.unseen}
-        n_features = len(pooling_names(self.pooling)) * self._mixed_width(config)
+        n_features = len(pooling_names(self.pooling)) * config.mixed_width
         self._record_fit(config, X, n_features, learned)
 
     def _feature_layout(self, layers: tuple[int, ...]) -> tuple[Any, ...]:
@@ -330,9 +330,7 @@ default="average"
 
     def _pooled_rows(self, config: Configuration, texts: list[Any]) -> FloatArray:
         """Return the mixed layers of each text; zeros for a text without tokens."""
-        width = config.reader.model.options.output_dim
-        n_blocks = len(config.layers) if config.weights is None else 1
-        n_features = len(pooling_names(self.pooling)) * n_blocks * width
+        n_features = len(pooling_names(self.pooling)) * config.mixed_width
         rows = np.zeros((len(texts), n_features), dtype=np.float32)
         for chunk in self._chunks(config, texts):
             if chunk.rows:
