@@ -88,6 +88,8 @@ class Chunk:
 
         Documents are distinct, but sentences of different documents may be equal.
         """
+        if not self.is_split:
+            return [part for (part,) in self.documents], np.arange(len(self.documents))
         index: dict[bytes, int] = {}
         parts: list[list[str]] = []
         positions = []
