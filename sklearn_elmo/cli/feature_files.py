@@ -169,7 +169,7 @@ def _npy(path: Path, names: list[str], kept: list[str]) -> "Iterator[Write]":
         raise OutputFileError(message)
     with path.open("xb") as file, _array(file, len(names)) as append:
 
-        def write(rows: "FloatArray", kept_rows: Sequence[Sequence[Any]]) -> None:
+        def write(rows: "FloatArray", kept_rows: Kept = ()) -> None:
             append(rows)
 
         yield write
