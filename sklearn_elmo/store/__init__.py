@@ -10,7 +10,7 @@ In reading order, from what users see to the bytes:
 - `records`, `checksums`: the content of a segment in memory, and how damage is found
 - `claims`, `locks`: dividing the work among processes
 - `maintenance`, `usage`, `export`: merging and removing, counting, one ordered file
-- `plain_files`, `cache_warnings`: safe access to a shared folder, one warning
+- `shared_folder`, `cache_warnings`: files that others may have put there, one warning
 
 Nothing here depends on estimators, models or torch.
 """

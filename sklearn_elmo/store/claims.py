@@ -25,8 +25,8 @@ from sklearn_elmo.store.cache_warnings import warn_once
 from sklearn_elmo.store.checksums import Integers, Words
 from sklearn_elmo.store.index import KeyIndex
 from sklearn_elmo.store.locks import LOCK_FOLDER, lock
-from sklearn_elmo.store.plain_files import is_gone, names_in, open_plain, remove_file
 from sklearn_elmo.store.recipe import KEY_BYTES
+from sklearn_elmo.store.shared_folder import is_gone, names_in, open_plain, remove_file
 from sklearn_elmo.store.view import FolderView
 
 CLAIMING_TIMEOUT_S = 5.0

@@ -13,7 +13,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from sklearn_elmo.plain_files import NotPlainError
-from sklearn_elmo.store.plain_files import check_plain_folder
+from sklearn_elmo.store.shared_folder import check_plain_folder
 
 LOCK_FOLDER = "locks"
 

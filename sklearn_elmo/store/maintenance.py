@@ -22,12 +22,6 @@ import numpy.typing as npt
 from sklearn_elmo.atomic_files import TEMPORARY_SUFFIX
 from sklearn_elmo.store.claims import CLAIM_LOCK, KEYS_SUFFIX
 from sklearn_elmo.store.locks import LOCK_FOLDER, lock
-from sklearn_elmo.store.plain_files import (
-    check_plain_folder,
-    folders_in,
-    names_in,
-    remove_file,
-)
 from sklearn_elmo.store.recipe import RECIPE_FILE, RECIPE_FOLDER
 from sklearn_elmo.store.records import Records, concatenate
 from sklearn_elmo.store.segment import (
@@ -44,6 +38,12 @@ from sklearn_elmo.store.segment_header import (
     Signature,
 )
 from sklearn_elmo.store.segment_writer import MAX_SEGMENT_BYTES, write_segments
+from sklearn_elmo.store.shared_folder import (
+    check_plain_folder,
+    folders_in,
+    names_in,
+    remove_file,
+)
 from sklearn_elmo.store.usage import USAGE_FILE
 
 QUARANTINE = "quarantine"

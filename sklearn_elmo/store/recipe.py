@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from sklearn_elmo.atomic_files import write_bytes
-from sklearn_elmo.store.plain_files import check_plain_folder, read_json
+from sklearn_elmo.store.shared_folder import check_plain_folder, read_json
 
 RECIPE_FILE = "recipe.json"
 RECIPE_FOLDER = re.compile(r"v1-[0-9a-f]{32}")

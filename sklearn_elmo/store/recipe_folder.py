@@ -23,13 +23,13 @@ from sklearn_elmo.store import maintenance
 from sklearn_elmo.store.cache_warnings import warn_once
 from sklearn_elmo.store.checksums import Integers
 from sklearn_elmo.store.claims import share_out
-from sklearn_elmo.store.plain_files import is_gone
 from sklearn_elmo.store.recipe import Recipe
 from sklearn_elmo.store.records import Records
 from sklearn_elmo.store.request import Request, as_words
 from sklearn_elmo.store.segment import open_file, read_records
 from sklearn_elmo.store.segment_header import SegmentDamagedError, SegmentFormatError
 from sklearn_elmo.store.segment_writer import as_stored, write_segments
+from sklearn_elmo.store.shared_folder import is_gone
 from sklearn_elmo.store.view import FolderView, Located, view_of
 
 logger = logging.getLogger(__name__)

@@ -35,7 +35,6 @@ from sklearn_elmo.store.checksums import (
     row_sums,
     token_seeds,
 )
-from sklearn_elmo.store.plain_files import open_plain
 from sklearn_elmo.store.segment_header import (
     LARGEST_FILE_BYTES,
     Segment,
@@ -44,6 +43,7 @@ from sklearn_elmo.store.segment_header import (
     StoredField,
     read_header,
 )
+from sklearn_elmo.store.shared_folder import open_plain
 
 SEGMENT_NAME = re.compile(r"seg-[0-9a-f]{16}-([0-9a-f]{32})\.h5")
 

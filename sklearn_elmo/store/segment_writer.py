@@ -21,7 +21,6 @@ from sklearn_elmo.store.checksums import (
     row_sums,
     token_seeds,
 )
-from sklearn_elmo.store.plain_files import check_plain_folder
 from sklearn_elmo.store.recipe import KEY_BYTES
 from sklearn_elmo.store.records import Records
 from sklearn_elmo.store.segment import positions_within
@@ -30,6 +29,7 @@ from sklearn_elmo.store.segment_header import (
     LARGEST_FILE_BYTES,
     encode_header,
 )
+from sklearn_elmo.store.shared_folder import check_plain_folder
 
 MAX_SEGMENT_BYTES = 2**27
 

@@ -17,10 +17,10 @@ from sklearn_elmo.errors import StoreError
 from sklearn_elmo.store import maintenance
 from sklearn_elmo.store.export import as_token_lists, export_texts, has_one_row_of_each
 from sklearn_elmo.store.locks import lock
-from sklearn_elmo.store.plain_files import is_gone, names_in
 from sklearn_elmo.store.recipe import DTYPES, RECIPE_FILE, RECIPE_FOLDER, Recipe
 from sklearn_elmo.store.recipe_folder import RecipeFolder
 from sklearn_elmo.store.segment import Damage, damage_of
+from sklearn_elmo.store.shared_folder import is_gone, names_in
 from sklearn_elmo.store.view import view_of
 
 _COMPACT_TIMEOUT_S = 60.0

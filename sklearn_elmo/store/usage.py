@@ -11,7 +11,7 @@ from pathlib import Path
 
 from sklearn_elmo.atomic_files import TEMPORARY_SUFFIX
 from sklearn_elmo.store.locks import lock
-from sklearn_elmo.store.plain_files import read_json
+from sklearn_elmo.store.shared_folder import read_json
 
 USAGE_FILE = "usage.json"
 

@@ -16,7 +16,6 @@ import numpy as np
 
 from sklearn_elmo.store.checksums import Integers, Words
 from sklearn_elmo.store.index import KeyIndex
-from sklearn_elmo.store.plain_files import is_gone, names_in
 from sklearn_elmo.store.segment import SEGMENT_NAME, open_segment
 from sklearn_elmo.store.segment_header import (
     Segment,
@@ -24,6 +23,7 @@ from sklearn_elmo.store.segment_header import (
     SegmentFormatError,
     Signature,
 )
+from sklearn_elmo.store.shared_folder import is_gone, names_in
 from sklearn_elmo.store.usage import Usage
 
 
