@@ -154,7 +154,7 @@ CONSTRAINTS: dict[str, Constraint] = {
     ),
     "layer_mix": Constraint(
         _is_layer_mix,
-        f"a str among {choices(LAYER_MIXES)} or a sequence of finite numbers, one a "
+        f"a str among {choices(LAYER_MIXES)} or a sequence of finite numbers, one per "
         "layer",
     ),
     "pooling": pooling_constraint(POOLINGS),

@@ -225,7 +225,7 @@ def unreadable(path: Path, error: OSError | ValueError) -> ModelFileError:
     reason = getattr(error, "strerror", None) or str(error)
     message = (
         f"The model file or folder {str(path)[:_MAX_SHOWN_PATH]!r} cannot be read "
-        f"({reason[:100]}). Give a folder or a zip file with options and weights, the "
+        f"({reason[:100]}). Pass a folder or a zip file with options and weights, the "
         "pair (options file, weight file), or a name that "
         "sklearn_elmo.models.list_models() returns."
     )
@@ -236,7 +236,7 @@ def unreadable(path: Path, error: OSError | ValueError) -> ModelFileError:
 
 def _refuse_zip(path: Path, error: Exception) -> NoReturn:
     message = (
-        f"{str(path)!r} is not a zip file that can be read ({str(error)[:200]}). Give "
+        f"{str(path)!r} is not a zip file that can be read ({str(error)[:200]}). Pass "
         "a zip file or a folder with options and weights, or the pair (options file, "
         "weight file)."
     )
@@ -273,7 +273,7 @@ def _choose_members(names: list[str], place: str) -> tuple[str, str]:
             listing = ", ".join(sorted(chosen or found)[:10])[:200] or "nothing"
             message = (
                 f"{place!r} has {len(chosen)} files of {kind}; expected one; "
-                f"found {listing}. Give the pair (options file, weight file) instead."
+                f"found {listing}. Pass the pair (options file, weight file) instead."
             )
             raise ModelFileError(message)
     return options[0], weights[0]
