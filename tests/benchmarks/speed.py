@@ -31,7 +31,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from minilm import read_minilm
+from peers import read_minilm
 from random_weights import model_of_shape
 from sklearn.feature_extraction.text import TfidfVectorizer
 from task_data import read_messages, read_text_set

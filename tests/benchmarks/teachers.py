@@ -3,7 +3,7 @@
     python tests/benchmarks/teachers.py OUT --text FILE [FILE ...]
         [--init MODEL | --shape FILE] [--minutes 30] [--n-texts 20000] [--rows 192]
         [--recipes NAME ...]
-    python tests/benchmarks/tasks.py --data DATA_FOLDER --no-untrained --no-minilm
+    python tests/benchmarks/tasks.py --data DATA_FOLDER --no-untrained --no-peers
         --models OUT/language OUT/sentences OUT/words OUT/both OUT/untrained
 
 Continues from MODEL, or from random weights of the shape in FILE (an ``options.json``;
@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from joblib import Memory
-from minilm import read_minilm
+from peers import read_minilm
 from random_weights import write_random_model
 
 from sklearn_elmo import ElmoPretrainer, models
