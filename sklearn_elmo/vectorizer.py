@@ -134,8 +134,8 @@ default="average"
     Notes
     -----
     Memory, apart from the texts and the result: one chunk of at most 4,096 texts or 1 M
-    characters as tokens and pooled layers, ``batch_tokens`` tokens in the model, and 16
-    bytes per distinct text to find repeated ones.
+    characters as tokens and pooled layers, ``batch_tokens`` tokens in the model, and
+    some 150 bytes per distinct text to find repeated ones.
 
     The model reads 48 UTF-8 bytes of each token (more or fewer if its options say so);
     longer tokens are cut there, with one warning per call.

@@ -8,6 +8,7 @@ size in MiB, apart from the result. Rows are compared with those of each text al
 """
 
 import argparse
+import re
 import resource
 import subprocess
 import sys
@@ -40,6 +41,12 @@ def resident() -> float:
     return int(line) * resource.getpagesize() / 2**20
 
 
+def peak_resident(pid: int) -> float:
+    """Return the peak of a process; that of its parent does not count (Linux)."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return sum(int(n) for n in re.findall(r"VmHWM:\s+(\d+) kB", status)) / 1024
+
+
 def compare(vectorizer: ElmoVectorizer, texts: list[str], rows: np.ndarray) -> None:
     picked = np.random.default_rng(1).integers(0, len(texts), 20)
     alone = np.concatenate([vectorizer.transform([texts[k]]) for k in picked])
@@ -67,11 +74,13 @@ def one_command(model: str, n_texts: int) -> None:
         source, target = Path(folder) / "texts.txt", Path(folder) / "rows.npy"
         source.write_text("\n".join(make_texts(n_texts)) + "\n")
         command = [sys.executable, "-m", "sklearn_elmo", "vectorize", str(source)]
-        start = time.perf_counter()
-        subprocess.run([*command, str(target), "--model", model], check=True)
+        start, peak = time.perf_counter(), 0.0
+        process = subprocess.Popen([*command, str(target), "--model", model])
+        while process.poll() is None:
+            peak = peak_resident(process.pid) or peak
+            time.sleep(0.1)
         seconds = time.perf_counter() - start
         n_rows = len(np.load(target, mmap_mode="r"))
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
     assert n_rows == n_texts
     print(f"vectorize of {n_texts:,} lines: {seconds:.0f} s, peak {peak:.0f} MiB")
 
