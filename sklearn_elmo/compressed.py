@@ -67,6 +67,7 @@ def open_compressed(
     *,
     error: type[SklearnElmoError],
     name: str | None = None,
+    most_bytes: int | None = None,
 ) -> "io.BufferedReader[Any]":
     """Open a file and decompress it if its first bytes say that it is compressed.
 
@@ -78,6 +79,9 @@ def open_compressed(
         Raised when the stream is damaged or truncated.
     name : str, optional
         Name of the file in messages; by default its path.
+    most_bytes : int, optional
+        Decompressed bytes after which the file is refused; by default any number. A
+        file that is not compressed is not limited.
 
     Returns
     -------
@@ -88,8 +92,8 @@ def open_compressed(
     ------
     SklearnElmoError
         Of the class `error`, here or while reading: the file is not compressed as its
-        suffix says, or its stream is damaged. The message names the file and how many
-        bytes could be read.
+        suffix says, its stream is damaged, or it is larger than `most_bytes`. The
+        message names the file and how many bytes could be read.
     MissingPackageError
         The file is compressed with Zstandard and no decoder is installed.
     OSError
@@ -123,7 +127,9 @@ def open_compressed(
             )
             raise error(message)
         decoder = _decoder(codec)(buffered)
-        return io.BufferedReader(_Decompressed(decoder, buffered, name, error))
+        return io.BufferedReader(
+            _Decompressed(decoder, buffered, name, error, most_bytes)
+        )
     except BaseException:
         raw.close()
         raise
@@ -155,9 +161,11 @@ class _Decompressed(io.RawIOBase):
         raw: IO[bytes],
         name: str,
         error: type[SklearnElmoError],
+        most_bytes: int | None,
     ) -> None:
         self._decoder, self._raw = decoder, raw
         self._name, self._error = name, error
+        self._most_bytes = most_bytes
         self._n_bytes = 0
 
     def readable(self) -> bool:
@@ -176,6 +184,13 @@ class _Decompressed(io.RawIOBase):
             )
             raise self._error(message) from cause
         self._n_bytes += n_bytes
+        if self._most_bytes is not None and self._n_bytes > self._most_bytes:
+            message = (
+                f"{self._name} holds more than {self._most_bytes} bytes, far more than "
+                "its size on disk lets expect. Get the file again; or, if it is "
+                "what you want, decompress it first."
+            )
+            raise self._error(message)
         return n_bytes
 
     def close(self) -> None:

@@ -7,7 +7,9 @@ import http.server
 import lzma
 import pickle
 import threading
+import tracemalloc
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +29,11 @@ from sklearn_elmo.errors import (
     TextTypeError,
     TextValueError,
 )
-from sklearn_elmo.word_vectors import WordVectorVectorizer, load_word_vectors
+from sklearn_elmo.word_vectors import (
+    WordVectorVectorizer,
+    load_word_vectors,
+    reader,
+)
 from sklearn_elmo.word_vectors.reader import read_word_vectors
 
 TABLE = {
@@ -144,6 +150,78 @@ def test_damaged_files_are_refused(tmp_path: Path, content: bytes, match: str) -
     path.write_bytes(content)
     with pytest.raises(ModelFileError, match=match):
         load_word_vectors(path)
+
+
+LONG = b"x" * (2 * reader._LONGEST_LINE_BYTES)
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        (LONG, 1),
+        (b"a 1 2\n" + LONG, 2),
+        (b"9 2\na 1 2\nb 1 2\n" + LONG, 4),
+        (b"a 1 2\nb 1 2\nc " + b"1 " * reader._LONGEST_LINE_BYTES + b"\n", 3),
+    ],
+    ids=["first line", "second line", "after a header", "numbers without end"],
+)
+@pytest.mark.parametrize("compress", [bytes, gzip.compress])
+def test_line_without_end_is_named_and_not_read(
+    tmp_path: Path, content: bytes, line: int, compress: Callable[[bytes], bytes]
+) -> None:
+    path = tmp_path / "vectors"
+    path.write_bytes(compress(content + 40 * LONG))
+    tracemalloc.start()
+    try:
+        with pytest.raises(ModelFileError, match=rf"Line {line} of '.*vectors' is lon"):
+            read_word_vectors(path)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < len(40 * LONG) / 4
+
+
+def test_header_that_promises_endless_vectors_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "vectors.bin"
+    for header in (b"1 99999999999", b"1" * 5000 + b" 3", b"3 " + b"1" * 5000):
+        path.write_bytes(header + b"\nword " + bytes(1000))
+        with pytest.raises(ModelFileError, match=r"The first line of '.*vectors.bin'"):
+            read_word_vectors(path)
+
+
+@pytest.mark.parametrize("kind", ["gz", "bz2", "xz", "zip", "gz in zip"])
+def test_bomb_is_refused_before_it_fills_the_memory(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Few bytes on disk, and vectors for any number of words."""
+    monkeypatch.setattr(reader, "_SMALL_BYTES", 2**16)
+    monkeypatch.setattr(reader, "_MOST_EXPANSION", 2)
+    content = b"".join(b"%d 1 1 1 1 1 1 1\n" % number for number in range(10**5))
+    compress = {"bz2": bz2.compress, "xz": lzma.compress}.get(kind, gzip.compress)
+    path = tmp_path / "vectors"
+    if kind.endswith("zip"):
+        inner = compress(content) if kind.startswith("gz") else content
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("glove.txt", inner)
+    else:
+        path.write_bytes(compress(content))
+    with pytest.raises(ModelFileError, match=r"far more than .* Get the file again"):
+        read_word_vectors(path)
+    if not kind.endswith("zip"):
+        path.write_bytes(content)  # decompressed, it may be of any size
+        assert len(read_word_vectors(path).rows) == 10**5
+
+
+def test_encrypted_archive_is_refused_in_our_words(tmp_path: Path) -> None:
+    path = tmp_path / "glove.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("glove.txt", lines_of(TABLE))
+    content = bytearray(path.read_bytes())
+    for mark, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        content[content.index(mark) + flags] |= 1
+    path.write_bytes(content)
+    with pytest.raises(ModelFileError, match=r"encrypted|password"):
+        read_word_vectors(path)
 
 
 def test_absent_file_is_named(tmp_path: Path) -> None:

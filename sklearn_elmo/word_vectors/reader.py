@@ -29,6 +29,14 @@ FloatArray = npt.NDArray[np.float32]
 _MOST_FILES_KEPT = 2
 _READ_BYTES = 1 << 20
 _FLOAT_BYTES = 4
+# Files in use have up to 1,024 numbers of some 20 characters.
+_LONGEST_LINE_BYTES = 1 << 20
+_MOST_NUMBERS = 1 << 16
+# Digits that are almost random compress to a half or a third.
+_MOST_EXPANSION = 100
+_MOST_NAMES = 20
+_SMALL_BYTES = 1 << 26
+_MOST_DIGITS = 18
 _HEADER = re.compile(rb"\d+ \d+ ?")
 _ZIP_MEMBER = re.compile(r"\((?P<archive>.+)\)#(?P<member>.+)")
 
@@ -141,8 +149,21 @@ def read_word_vectors(
                 numbers += vector.tobytes()
         with path.open("rb") as raw:
             digest = hashlib.file_digest(raw, "sha256").hexdigest()
-    except (OSError, EOFError, zlib.error, zipfile.BadZipFile) as error:
+    # A zip archive that is encrypted or compressed in another way: RuntimeError.
+    except (
+        OSError,
+        EOFError,
+        RuntimeError,
+        zlib.error,
+        zipfile.BadZipFile,
+    ) as error:
         message = f"The word vectors {str(path)!r} cannot be read: {error}."
+        raise ModelFileError(message) from error
+    except MemoryError as error:
+        message = (
+            f"There is no memory for more than {len(rows)} words of {str(path)!r}. "
+            "Choose fewer with max_words."
+        )
         raise ModelFileError(message) from error
     if width == 0:
         message = f"The file {str(path)!r} holds no word vectors; it is empty."
@@ -172,26 +193,37 @@ def _locate(
 
 def _open(path: Path, member: str | None) -> "io.BufferedReader[Any]":
     """Open a file, decompressed according to its first bytes."""
-    file = open_compressed(path, error=ModelFileError)
+    most_bytes = max(_SMALL_BYTES, _MOST_EXPANSION * path.stat().st_size)
+    file = open_compressed(path, error=ModelFileError, most_bytes=most_bytes)
     if not file.peek(4).startswith(b"PK\x03\x04"):
         return file
     file.close()
     return open_compressed(
-        _open_member(path, member),
+        _open_member(path, member, most_bytes),
         name=f"({path})#{member}",
         error=ModelFileError,
+        most_bytes=most_bytes,
     )
 
 
-def _open_member(path: Path, member: str | None) -> IO[bytes]:
+def _open_member(path: Path, member: str | None, most_bytes: int) -> IO[bytes]:
     archive = zipfile.ZipFile(path)
     names = archive.namelist()
     if member is None and len(names) == 1:
         member = names[0]
     if member not in names:
+        shown = ", ".join(names[:_MOST_NAMES]) + ", ..." * (len(names) > _MOST_NAMES)
         message = (
-            f"The archive {str(path)!r} holds {', '.join(names)}; name one of them as "
+            f"The archive {str(path)!r} holds {shown}; name one of them as "
             f"'({path})#MEMBER'."
+        )
+        raise ModelFileError(message)
+    # More than this size is not read, whatever the member holds.
+    if (n_bytes := archive.getinfo(member).file_size) > most_bytes:
+        message = (
+            f"{member!r} in {str(path)!r} holds {n_bytes} bytes, far more than the "
+            "archive's size lets expect. Get the file again; or, if it is what you "
+            "want, unpack it first."
         )
         raise ModelFileError(message)
     return archive.open(member)
@@ -201,15 +233,24 @@ def _read_pairs(
     file: "io.BufferedReader[Any]", name: str
 ) -> Iterator[tuple[str, FloatArray]]:
     """Yield words and vectors of a file in any of the formats."""
-    first_line = file.readline()
+    first_line = _read_line(file, 1, name)
     if not _HEADER.fullmatch(first_line.rstrip(b"\r\n")):
         width = _width(first_line, file)
         yield from _read_lines(first_line, file, width, 1, name)
         return
-    n_words, width = map(int, first_line.split())
+    fields = first_line.split()
+    if max(map(len, fields)) > _MOST_DIGITS or int(fields[1]) > _MOST_NUMBERS:
+        message = (
+            f"The first line of {name!r} is {quote(first_line)}; expected the number "
+            f"of words and how many numbers each has, {_MOST_NUMBERS} at most. Fetch "
+            "the file again."
+        )
+        raise ModelFileError(message)
+    n_words, width = map(int, fields)
     start = file.read(_READ_BYTES)
     if _is_text(start, width):
-        rest = io.BytesIO(start + file.readline())
+        n_lines = start.count(b"\n") + 2
+        rest = io.BytesIO(start + _read_line(file, n_lines, name))
         line_number = 2
         for part in (rest, file):
             lines = _read_lines(b"", part, width, line_number, name)
@@ -256,7 +297,7 @@ def _read_lines(
     Fields are separated by blanks only and counted from the right: GloVe's 840B file
     has words that contain blanks, and no-break spaces are words, too.
     """
-    line = first_line or file.readline()
+    line = first_line or _read_line(file, line_number, name)
     while line:
         fields = line.rstrip(b"\r\n ").rsplit(b" ", width)
         try:
@@ -272,7 +313,19 @@ def _read_lines(
             raise ModelFileError(message)
         yield fields[0].decode("utf-8", "replace"), vector
         line_number += 1
-        line = file.readline()
+        line = _read_line(file, line_number, name)
+
+
+def _read_line(file: IO[bytes], number: int, name: str) -> bytes:
+    line = file.readline(_LONGEST_LINE_BYTES + 1)
+    if len(line) > _LONGEST_LINE_BYTES:
+        message = (
+            f"Line {number} of {name!r} is longer than {_LONGEST_LINE_BYTES} bytes: it "
+            f"begins with {quote(line)}. Expected a word and its numbers on each line; "
+            "fetch the file again."
+        )
+        raise ModelFileError(message)
+    return line
 
 
 def _read_binary(

@@ -62,7 +62,8 @@ class WordVectorVectorizer(TextTransformer):
     ----------
     vectors : path or URL
         GloVe text, word2vec text or binary, or fastText ``.vec``; plain, gz, bz2 or
-        xz, or ``(archive.zip)#member``. A URL is fetched once, in `fit`.
+        xz, or ``(archive.zip)#member``. A URL is fetched once, in `fit`. A compressed
+        file that holds over 100 times its size on disk (and over 64 MiB) is refused.
     pooling : str or sequence of str, default="mean"
         ``"mean"``, ``"max"``, ``"min"``, ``"sum"``, ``"first"``, ``"last"`` or
         ``"idf"`` (mean weighted by the inverse document frequency learned in `fit`),
