@@ -18,11 +18,12 @@ from sklearn_elmo.errors import (
     UnusedParameterWarning,
 )
 from sklearn_elmo.idf import Idf
+from sklearn_elmo.learned_mix import LearnedMix, learn_layer_weights
 from sklearn_elmo.messages import quote, warn_caller
 from sklearn_elmo.models import open_model, resolve_device
 from sklearn_elmo.parameters import check_vectorizer_parameters, resolve_layers
 from sklearn_elmo.store import EmbeddingStore, text_key
-from sklearn_elmo.text import split_sentences, tokenize_texts
+from sklearn_elmo.text import iterate_tokens, split_sentences
 from sklearn_elmo.text_transformer import TextTransformer
 
 __all__ = ["Chunk", "Configuration", "Document", "ElmoEstimator"]
@@ -274,6 +275,7 @@ class ElmoEstimator(TextTransformer):
             full = row - first == _CHUNK_TEXTS or n_characters >= _CHUNK_CHARACTERS
             if full or row == len(texts):
                 documents = self._documents(texts[first:row], first)
+                # One after the other, so that no two texts' whole tokens are held.
                 yield (
                     first,
                     [
@@ -283,13 +285,14 @@ class ElmoEstimator(TextTransformer):
                 )
                 first, n_characters = row, 0
 
-    def _documents(self, texts: list[Any], first_row: int) -> list[Document]:
+    def _documents(self, texts: list[Any], first_row: int) -> Iterator[Document]:
         """Tokenise texts, sentence by sentence if ``split`` says so."""
         if self.split == "sentences":
-            rows = enumerate(texts, start=first_row)
-            return [self._split_document(text or "", row) for row, text in rows]
-        token_lists = self._tokenize(texts, first_row, self.max_tokens)
-        return [[tokens] if tokens else [] for tokens in token_lists]
+            for row, text in enumerate(texts, start=first_row):
+                yield self._split_document(text or "", row)
+            return
+        for tokens in self._tokenize(texts, first_row, self.max_tokens):
+            yield [tokens] if tokens else []
 
     def _split_document(self, text: str, row: int) -> Document:
         document: Document = []
@@ -306,16 +309,21 @@ class ElmoEstimator(TextTransformer):
 
     def _tokenize(
         self, texts: list[Any], first_row: int, max_tokens: int | None
-    ) -> list[list[str]]:
-        """Return the tokens of each text; none for a missing or an empty one."""
-        token_lists = tokenize_texts(
+    ) -> Iterator[list[str]]:
+        """Yield the tokens of each text; none for a missing or an empty one."""
+        for tokens in iterate_tokens(
             texts,
             self.tokenizer,
             estimator=type(self).__name__,
             max_tokens=max_tokens,
             first_row=first_row,
-        )
-        return [tokens or [] for tokens in token_lists]
+        ):
+            yield tokens or []
+
+    def _learn_weights(self, layers: npt.NDArray[np.float32], y: Any) -> LearnedMix:
+        """Learn layer weights from layers ``(n_samples, n_layers, ...)``."""
+        with self._progress_bar(None, "layer weights", "step") as bar:
+            return learn_layer_weights(layers, y, bar.update)
 
     def _warn_of_unused_parameters(self, layers: tuple[int, ...]) -> None:
         if layers == (0,) and self.state == "warm":
@@ -331,11 +339,13 @@ class ElmoEstimator(TextTransformer):
             )
             warn_caller(message, UnusedParameterWarning)
 
-    def _progress_bar(self, n_texts: int) -> "tqdm[Any]":
+    def _progress_bar(
+        self, total: int | None, what: str = "", unit: str = "text"
+    ) -> "tqdm[Any]":
         return tqdm(
-            total=n_texts,
-            desc=type(self).__name__,
-            unit="text",
+            total=total,
+            desc=f"{type(self).__name__} {what}".rstrip(),
+            unit=unit,
             disable=not self.verbose,
         )
 

@@ -37,7 +37,7 @@ _WINDOW_BYTES = {"cpu": 64 * 2**20}
 _WINDOW_BYTES_ON_ACCELERATORS = 512 * 2**20
 _MOST_WINDOW_TOKENS = 65536
 
-# Token vectors held at once while they are reduced for the store.
+# Token vectors held at once while they are reduced or mixed.
 _TOKEN_VECTOR_BYTES = 256 * 2**20
 
 
@@ -113,7 +113,7 @@ class Reader:
                 progress,
                 token_weights[group],
             )
-            for group in self._groups(texts, max(layers) + 1)
+            for group in self.token_groups(list(map(len, texts)), layers)
         ]
         return {
             name: np.concatenate([group[name] for group in groups])
@@ -183,15 +183,32 @@ class Reader:
             WEIGHTED_SUM: np.stack(weighted).astype(np.float32)
         }
 
-    def _groups(self, texts: Sequence[TokenList], n_layers: int) -> Iterator[slice]:
-        """Cut texts into groups whose token vectors take bounded memory."""
-        bytes_per_token = 4 * n_layers * self.model.options.output_dim
-        start, n_bytes = 0, 0
-        for position, text in enumerate(texts):
-            n_bytes += len(text) * bytes_per_token
-            if n_bytes >= _TOKEN_VECTOR_BYTES or position + 1 == len(texts):
-                yield slice(start, position + 1)
-                start, n_bytes = position + 1, 0
+    def token_groups(
+        self, n_tokens: Sequence[int], layers: Sequence[int]
+    ) -> Iterator[slice]:
+        """Cut texts into groups whose token vectors take bounded memory.
+
+        Parameters
+        ----------
+        n_tokens : sequence of int
+            Tokens of each text. One with more than the bound is a group of its own.
+        layers : sequence of int
+            As in `token_layers`.
+
+        Yields
+        ------
+        slice
+        """
+        bytes_per_token = 4 * (max(layers) + 1) * self.model.options.output_dim
+        most = max(1, _TOKEN_VECTOR_BYTES // bytes_per_token)
+        start, n_in_group = 0, 0
+        for position, n in enumerate(n_tokens):
+            if start < position and n_in_group + n > most:
+                yield slice(start, position)
+                start, n_in_group = position, 0
+            n_in_group += n
+        if n_tokens:
+            yield slice(start, len(n_tokens))
 
     def token_layers(
         self,
@@ -201,6 +218,9 @@ class Reader:
         progress: Callable[[int], object],
     ) -> list[FloatArray]:
         """Read texts and return the vectors of all tokens.
+
+        They take 4 bytes times the model's width for each token and layer: cut many
+        texts into `token_groups`.
 
         Parameters
         ----------
@@ -226,14 +246,18 @@ class Reader:
 
         width = self.model.options.output_dim
         lengths = [len(text) for text in texts]
-        found = self.store.recipe(self._recipe("tokens")).get_or_compute_ragged(
+        joined = np.empty((sum(lengths), len(layers), width), np.float32)
+        self.store.recipe(self._recipe("tokens")).get_or_compute_ragged(
             [text_key(text) for text in texts],
             lengths,
             {_field("token", layer): width for layer in layers},
             compute,
+            out={
+                _field("token", layer): joined[:, column]
+                for column, layer in enumerate(layers)
+            },
         )
-        stacked = np.stack([found[_field("token", layer)] for layer in layers], axis=1)
-        return np.split(stacked, np.cumsum(lengths)[:-1])
+        return np.split(joined, np.cumsum(lengths)[:-1])
 
     def _recipe(self, kind: str) -> dict[str, Any]:
         """Return what stored numbers depend on, apart from the text's tokens."""

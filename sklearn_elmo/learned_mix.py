@@ -1,5 +1,6 @@
 """Layer weights learned from labels: ELMo's task-specific combination of layers."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,8 +10,10 @@ from scipy.optimize import minimize
 from scipy.sparse import issparse
 from scipy.special import expit, log_softmax, softmax
 from sklearn.utils.multiclass import type_of_target
+from threadpoolctl import threadpool_limits
 
 from sklearn_elmo.errors import InvalidParameterError
+from sklearn_elmo.mixed_linear_model import Loss, MixedLinearModel
 
 __all__ = ["LearnedMix", "check_labels", "learn_layer_weights"]
 
@@ -18,11 +21,17 @@ FloatArray = npt.NDArray[np.floating[Any]]
 
 # On the scalars alone: lambda = 0.001, as in the paper (sec. 3.4 and its appendix).
 _SCALAR_PENALTY = 0.001
-# On the linear model's coefficients: that of LogisticRegression(C=1).
-_COEFFICIENT_PENALTY = 1.0
-_MOST_ITERATIONS = 200
 # Score of the favoured layer at the start: of three layers it then weighs 0.91.
 _HEAD_START = 3.0
+_MOST_ITERATIONS = 100
+# Of more texts, some are enough to compare the starts.
+_SAMPLED_TEXTS = 8192
+# Decreases of the objective that are too small for another step in the coefficients,
+# when the starts are compared and at the end; for one in the weights, a multiple.
+_COARSE, _FINE = 1e-5, 1e-10
+_FTOL_PER_DECREASE = 1e3
+# Leaves the weights an error of 1e-4, even if only the penalty holds them.
+_GRADIENT_TOLERANCE = 1e-6
 
 _CLASSIFICATION = ("binary", "multiclass")
 _REGRESSION = ("continuous", "continuous-multioutput")
@@ -44,7 +53,11 @@ class LearnedMix:
     scale: float
 
 
-def learn_layer_weights(pooled: npt.NDArray[np.float32], y: Any) -> LearnedMix:
+def learn_layer_weights(
+    pooled: npt.NDArray[np.float32],
+    y: Any,
+    progress: Callable[[int], object] = lambda _: None,
+) -> LearnedMix:
     """Learn how much each layer matters for a target.
 
     The mixed features are g * sum_k s_k x_k with s = softmax(w) (Peters et al. 2018,
@@ -54,9 +67,13 @@ def learn_layer_weights(pooled: npt.NDArray[np.float32], y: Any) -> LearnedMix:
 
     Parameters
     ----------
-    pooled : ndarray of shape (n_texts, n_layers, n_features), float32
+    pooled : ndarray of shape (n_texts, n_layers, ...), float32
+        The axes after the first two are the features.
     y : array-like of shape (n_texts,) or (n_texts, n_outputs)
         Classes, an indicator matrix of labels, or numbers.
+    progress : callable, optional
+        Called with 1 after every step of the optimization, whose number is not known
+        before.
 
     Returns
     -------
@@ -68,54 +85,49 @@ def learn_layer_weights(pooled: npt.NDArray[np.float32], y: Any) -> LearnedMix:
         If y is of another kind or length, or has a single class.
     """
     target, loss = _encode_target(y, len(pooled))
+    every = -(-len(pooled) // _SAMPLED_TEXTS)
     n_layers = pooled.shape[1]
-    # Centred, since the intercept takes up any constant; divided by one number for all
-    # layers, which leaves their proportions as they are.
-    layers = np.moveaxis(pooled, 1, 0).astype(np.float64)  # (n_layers, N, F)
-    layers -= layers.mean(axis=1, keepdims=True)
-    layers /= max(float(np.sqrt(np.mean(layers**2))), 1e-12)
-    n_features, n_outputs = layers.shape[2], target.shape[1]
+    starts = (np.zeros(n_layers), *(_HEAD_START * np.eye(n_layers)))
+    # The objective may have several minima: begin from equal weights and from each
+    # layer, with some of the texts, and go on where it is lowest. BLAS would split
+    # these small products among threads, which spend their time waiting.
+    with threadpool_limits(limits=1, user_api="blas"):
+        model = MixedLinearModel(pooled[::every], target[::every], loss, progress)
+        rough = [_descend(model, np.append(scores, 1.0), _COARSE) for scores in starts]
+        lowest = min(rough, key=lambda result: result.fun)
+        if every > 1:
+            model = MixedLinearModel(pooled, target, loss, progress)
+        found = _descend(model, lowest.x, _FINE).x
+    return LearnedMix(softmax(found[:-1]), float(found[-1]))
+
+
+def _descend(model: MixedLinearModel, start: FloatArray, least_decrease: float) -> Any:
+    """Minimize over the layers' scores and the scale, ``(n_layers + 1,)``."""
 
     def objective(parameters: FloatArray) -> tuple[float, FloatArray]:
-        scores, scale = parameters[:n_layers], parameters[n_layers]
-        coefficients = parameters[n_layers + 1 : -n_outputs].reshape(n_features, -1)
-        intercepts = parameters[-n_outputs:]
+        scores, scale = parameters[:-1], parameters[-1]
         weights = softmax(scores)
-        # One product serves the prediction and the weights' gradient.
-        parts = layers @ coefficients  # (n_layers, N, n_outputs)
-        mixed = np.tensordot(weights, parts, axes=1)
-        value, error = loss(scale * mixed + intercepts, target)  # error: d value / d z
-        gradient = np.empty_like(parameters)
-        by_weight = scale * np.einsum("lno,no->l", parts, error)
-        gradient[:n_layers] = weights * (by_weight - weights @ by_weight)
-        gradient[n_layers] = np.sum(mixed * error)
-        by_layer = layers.swapaxes(1, 2) @ error  # (n_layers, F, n_outputs)
-        by_coefficient = scale * np.tensordot(weights, by_layer, axes=1)
-        shrinkage = _COEFFICIENT_PENALTY / len(target)
-        by_coefficient += shrinkage * coefficients
-        gradient[n_layers + 1 : -n_outputs] = by_coefficient.ravel()
-        gradient[-n_outputs:] = error.sum(axis=0)
-        value += shrinkage / 2 * np.sum(coefficients**2)
-        value += _SCALAR_PENALTY * (np.sum(scores**2) + (scale - 1) ** 2)
-        gradient[:n_layers] += 2 * _SCALAR_PENALTY * scores
-        gradient[n_layers] += 2 * _SCALAR_PENALTY * (scale - 1)
+        # The best coefficients move with the weights, but to first order the value does
+        # not depend on them: its derivative is that for fixed coefficients.
+        value, by_factor = model.fit(weights, scale, least_decrease)
+        by_weight = scale * by_factor
+        by_scores = weights * (by_weight - weights @ by_weight)
+        gradient = np.append(by_scores, weights @ by_factor)
+        value += _SCALAR_PENALTY * float(np.sum(scores**2) + (scale - 1) ** 2)
+        gradient += 2 * _SCALAR_PENALTY * np.append(scores, scale - 1)
         return value, gradient
 
-    # The objective has several minima: begin from equal weights and from each layer.
-    found = min(
-        (
-            minimize(
-                objective,
-                np.concatenate([scores, [1.0], np.zeros((n_features + 1) * n_outputs)]),
-                jac=True,
-                method="L-BFGS-B",
-                options={"maxiter": _MOST_ITERATIONS},
-            )
-            for scores in (np.zeros(n_layers), *(_HEAD_START * np.eye(n_layers)))
-        ),
-        key=lambda result: result.fun,
-    ).x
-    return LearnedMix(softmax(found[:n_layers]), float(found[n_layers]))
+    return minimize(
+        objective,
+        start,
+        jac=True,
+        method="L-BFGS-B",
+        options={
+            "ftol": _FTOL_PER_DECREASE * least_decrease,
+            "gtol": _GRADIENT_TOLERANCE,
+            "maxiter": _MOST_ITERATIONS,
+        },
+    )
 
 
 def check_labels(y: Any, n_samples: int) -> None:
@@ -126,7 +138,7 @@ def check_labels(y: Any, n_samples: int) -> None:
     _encode_target(y, n_samples)
 
 
-def _encode_target(y: Any, n_texts: int) -> tuple[FloatArray, Any]:
+def _encode_target(y: Any, n_texts: int) -> tuple[FloatArray, Loss]:
     """Return the target as a matrix, and its loss."""
     if y is None:
         message = (
@@ -150,15 +162,16 @@ def _encode_target(y: Any, n_texts: int) -> tuple[FloatArray, Any]:
                 "layer_mix='learned' needs two classes at least, or numbers."
             )
             raise InvalidParameterError(message)
-        return np.eye(len(classes))[codes], _cross_entropy
+        if len(classes) == 2:
+            return codes[:, None].astype(np.float64), _TWO_CLASSES
+        return np.eye(len(classes))[codes], _CLASSES
     if kind in _MULTILABEL:
-        return labels.astype(np.float64), _binary_cross_entropy
+        return labels.astype(np.float64), _LABELS
     if kind in _REGRESSION:
         numbers = labels.reshape(n_texts, -1).astype(np.float64)
         spread = numbers.std(axis=0)
-        return (numbers - numbers.mean(axis=0)) / np.where(spread == 0, 1, spread), (
-            _squared_error
-        )
+        spread[spread == 0] = 1
+        return (numbers - numbers.mean(axis=0)) / spread, _NUMBERS
     message = (
         f"y is of the kind {kind!r}; layer_mix='learned' needs classes, an indicator "
         "matrix of labels, or numbers."
@@ -204,3 +217,15 @@ def _binary_cross_entropy(
 def _squared_error(z: FloatArray, target: FloatArray) -> tuple[float, FloatArray]:
     error = z - target
     return float(np.mean(np.sum(error**2, axis=1)) / 2), error / len(z)
+
+
+def _softmax_curvature(p: FloatArray, v: FloatArray) -> FloatArray:
+    curved: FloatArray = p * (v - np.sum(p * v, axis=1, keepdims=True))
+    return curved
+
+
+_CLASSES = Loss(_cross_entropy, _softmax_curvature)
+_LABELS = Loss(_binary_cross_entropy, lambda p, v: p * (1 - p) * v)
+# Softmax of two classes in one column: their coefficients b and -b become one of 2 b.
+_TWO_CLASSES = _LABELS._replace(penalty=0.5)
+_NUMBERS = Loss(_squared_error, lambda _, v: v)

@@ -1,6 +1,7 @@
 """`ElmoTokenVectorizer`: texts -> one vector per token."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import chain
 from typing import Any, Self
 
@@ -10,7 +11,7 @@ from sklearn.base import clone
 
 from sklearn_elmo.base import Chunk, Configuration, ElmoEstimator
 from sklearn_elmo.errors import InvalidParameterError
-from sklearn_elmo.learned_mix import check_labels, learn_layer_weights
+from sklearn_elmo.learned_mix import check_labels
 from sklearn_elmo.messages import quote
 from sklearn_elmo.parameters import check_vectorizer_parameters
 from sklearn_elmo.pooling import mix_layers, reduce_segments
@@ -35,7 +36,8 @@ batch_tokens, split, verbose
     layer_mix : {"average", "concat", "learned"} or sequence of float, \
 default="average"
         As in `ElmoVectorizer`. ``"learned"`` takes one label per token (a list for
-        each text) or one per text.
+        each text) or one per text; with labels of tokens, `fit` holds all layers of all
+        tokens.
     cache : None, bool, path or EmbeddingStore, default=None
         Where the vectors of all tokens are kept, which takes much more space than the
         pooled layers that `ElmoVectorizer` keeps: 4 bytes times the model's width for
@@ -283,20 +285,25 @@ TextValueError
     def _learn_mix(self, config: Configuration, texts: list[Any], y: Any) -> Any:
         """Learn layer weights from labels of tokens, or of texts and their means."""
         has_token_labels = _has_token_labels(y)
-        labels = self._join_labels(texts, list(y)) if has_token_labels else y
-        check_labels(labels, len(labels) if has_token_labels else len(texts))
-        n_layers = len(config.layers)
-        width = config.reader.model.options.output_dim
-        concatenated = self._token_rows(config._replace(weights=None), texts)
-        vectors = [rows.reshape(-1, n_layers, width) for rows in concatenated]
+        labels, n_rows = y, [1] * len(texts)
         if has_token_labels:
-            return learn_layer_weights(np.concatenate(vectors), labels)
-        means = np.zeros((len(texts), n_layers, width), dtype=np.float32)
-        for row, values in enumerate(vectors):
-            if len(values):
-                sums = reduce_segments("sum", values, [len(values)])
-                means[row] = sums[0] / len(values)
-        return learn_layer_weights(means, labels)
+            labels, n_rows = self._join_labels(texts, list(y))
+        check_labels(labels, sum(n_rows))
+        # One array, since tokens are many, with views of the rows of each text.
+        shape = len(config.layers), config.reader.model.options.output_dim
+        samples = np.zeros((sum(n_rows), *shape), dtype=np.float32)
+        rows = np.split(samples, np.cumsum(n_rows[:-1]))
+        unmixed = config._replace(weights=None)
+        for row, original, vectors in self._iterate(unmixed, texts):
+            if vectors is None:
+                rows[row][:] = rows[original]
+            elif has_token_labels:
+                rows[row][:] = vectors.reshape(-1, *shape)
+            else:
+                layers = vectors.reshape(-1, *shape)
+                rows[row][:] = reduce_segments("sum", layers, [len(layers)])
+                rows[row] /= len(layers)
+        return self._learn_weights(samples, labels)
 
     def _spans(self, text: str, row: int) -> list[tuple[str, int, int]]:
         """Return each token of a text with its start and end."""
@@ -312,8 +319,10 @@ TextValueError
             offset += len(part)
         return spans[: self.max_tokens]
 
-    def _join_labels(self, texts: list[Any], labels: list[Any]) -> list[Any]:
-        """Concatenate the labels of all tokens, without those of cut tokens."""
+    def _join_labels(
+        self, texts: list[Any], labels: list[Any]
+    ) -> tuple[list[Any], list[int]]:
+        """Concatenate the labels of all tokens but cut ones; count those of a text."""
         if len(labels) != len(texts):
             message = (
                 f"y has {len(labels)} entries for {len(texts)} texts; "
@@ -322,6 +331,7 @@ TextValueError
             raise InvalidParameterError(message)
         uncut = clone(self).set_params(max_tokens=None)
         joined: list[Any] = []
+        n_labels = []
         for row, (tokens, of_text) in enumerate(
             zip(uncut.tokenize(texts), labels, strict=True)
         ):
@@ -335,8 +345,10 @@ TextValueError
                     "for all texts."
                 )
                 raise InvalidParameterError(message)
-            joined += list(of_text)[: self.max_tokens]
-        return joined
+            kept = list(of_text)[: self.max_tokens]
+            joined += kept
+            n_labels.append(len(kept))
+        return joined, n_labels
 
     def _token_rows(self, config: Configuration, texts: list[Any]) -> list[FloatArray]:
         """Return the mixed layers of all tokens, one array per text."""
@@ -361,12 +373,23 @@ TextValueError
         self, config: Configuration, chunk: Chunk
     ) -> Iterator[tuple[int, FloatArray]]:
         """Yield the row and the mixed token vectors of each document."""
-        parts, index = chunk.distinct_parts()
+        n_tokens = [sum(map(len, document)) for document in chunk.documents]
+        for group in config.reader.token_groups(n_tokens, config.layers):
+            documents, rows = chunk.documents[group], chunk.rows[group]
+            yield from self._read_group(
+                config, replace(chunk, documents=documents, rows=rows)
+            )
+
+    def _read_group(
+        self, config: Configuration, group: Chunk
+    ) -> Iterator[tuple[int, FloatArray]]:
+        """Do so for documents whose vectors fit into memory."""
+        parts, index = group.distinct_parts()
         vectors = config.reader.token_layers(
-            parts, layers=config.layers, progress=chunk.progress_of_parts
+            parts, layers=config.layers, progress=group.progress_of_parts
         )
-        starts = np.cumsum([0, *chunk.n_parts()])
-        for row, start, stop in zip(chunk.rows, starts, starts[1:], strict=False):
+        starts = np.cumsum([0, *group.n_parts()])
+        for row, start, stop in zip(group.rows, starts, starts[1:], strict=False):
             of_document = [vectors[position] for position in index[start:stop]]
             layers = np.concatenate(of_document)
             yield row, mix_layers(layers, config.weights)

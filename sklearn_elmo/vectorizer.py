@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from sklearn_elmo.base import Chunk, Configuration, ElmoEstimator
 from sklearn_elmo.idf import DocumentCounts, Idf
-from sklearn_elmo.learned_mix import check_labels, learn_layer_weights
+from sklearn_elmo.learned_mix import check_labels
 from sklearn_elmo.parameters import pooling_names
 from sklearn_elmo.pooling import (
     WEIGHTED_SUM,
@@ -287,7 +287,7 @@ default="average"
         if self._mixes("learned"):
             check_labels(y, len(texts))
             layers = self._unmixed_layers(config, texts)
-            found = learn_layer_weights(_samples(layers), y)
+            found = self._learn_weights(layers.swapaxes(1, 2), y)
             config = config._replace(weights=found.scale * found.weights)
             learned = {"layer_weights_": found.weights, "layer_scale_": found.scale}
         self._record(config, X, learned)
@@ -378,9 +378,3 @@ def _mix(layers: FloatArray, weights: npt.NDArray[np.float64] | None) -> FloatAr
     n_texts, n_poolings, n_layers, width = layers.shape
     mixed = mix_layers(layers.reshape(-1, n_layers, width), weights)
     return mixed.reshape(n_texts, n_poolings * mixed.shape[1])
-
-
-def _samples(layers: FloatArray) -> FloatArray:
-    """``(N, n_poolings, n_layers, D)`` -> ``(N, n_layers, n_poolings * D)``."""
-    n_texts, n_poolings, n_layers, width = layers.shape
-    return layers.swapaxes(1, 2).reshape(n_texts, n_layers, n_poolings * width)

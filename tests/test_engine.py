@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import tracemalloc
 import warnings
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from reference_numpy import ReferenceElmo
 
 from sklearn_elmo import ElmoTokenVectorizer, ElmoVectorizer
 from sklearn_elmo.engine import Reader
-from sklearn_elmo.errors import ModelFileError
+from sklearn_elmo.errors import LongTokenWarning, ModelFileError
 from sklearn_elmo.inference.encoder import Encoder
 from sklearn_elmo.inference.lstm import FastLstmLayer
 from sklearn_elmo.models import open_model
@@ -400,6 +401,25 @@ def test_mean_of_a_very_long_text_loses_no_precision(make):
     texts = [sentence * 15_000, sentence * 20]
     rows = make(layers=0).fit_transform(texts)
     np.testing.assert_allclose(rows[0], rows[1], rtol=0, atol=5e-6)
+
+
+def test_long_tokens_are_cut_text_by_text(make):
+    """Two thousand tokens of a megabyte took 2.3 GB, though 48 bytes are read."""
+
+    def tokenize(text):
+        return [f"{text:x<1000000}"]
+
+    texts = [str(number) for number in range(60)]
+    for split in (None, "sentences"):
+        vectorizer = make(tokenizer=tokenize, split=split).fit([])
+        tracemalloc.start()
+        try:
+            with pytest.warns(LongTokenWarning):
+                vectorizer.transform(texts)
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        assert peak < 20 * 2**20
 
 
 MEASURE = """

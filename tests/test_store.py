@@ -112,7 +112,8 @@ def test_missing_names_positions(tmp_path):
 
 @pytest.mark.parametrize("width", [1, 3, 6, 17])
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
-def test_records_of_tokens(tmp_path, width, dtype):
+@pytest.mark.parametrize("out", ["its own", "given"])
+def test_records_of_tokens(tmp_path, width, dtype, out):
     rng = np.random.default_rng(0)
     lengths = rng.integers(0, 9, 300)
     ends = np.cumsum(lengths)
@@ -126,9 +127,15 @@ def test_records_of_tokens(tmp_path, width, dtype):
         return {"token": np.concatenate(parts)}
 
     def ask(order, compute):
-        return folder.get_or_compute_ragged(
-            [keys[n] for n in order], lengths[order], {"token": width}, compute
-        )["token"]
+        arguments = [keys[n] for n in order], lengths[order], {"token": width}, compute
+        if out == "its own":
+            return folder.get_or_compute_ragged(*arguments)["token"]
+        layers = np.full((lengths[order].sum(), 3, width), 77, np.float32)
+        given = {"token": layers[:, 1]}  # rows that are not adjacent
+        found = folder.get_or_compute_ragged(*arguments, out=given)["token"]
+        assert found is given["token"]
+        assert (layers[:, ::2] == 77).all()
+        return found
 
     np.testing.assert_array_equal(ask(np.arange(300), take), rows)
     for order in (rng.permutation(300), np.arange(0, 300, 3)):

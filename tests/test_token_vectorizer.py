@@ -13,8 +13,9 @@ from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from sklearn_elmo import ElmoTokenVectorizer, ElmoVectorizer
+from sklearn_elmo import ElmoTokenVectorizer, ElmoVectorizer, engine
 from sklearn_elmo.errors import ModelMismatchError
+from sklearn_elmo.learned_mix import learn_layer_weights
 
 # Tokens of many lengths are on purpose; test_long_tokens_* look at the warning.
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn_elmo.errors.LongTokenWarning")
@@ -412,3 +413,49 @@ def test_verbose_shows_progress_on_stderr_alone(make, capfd):
     out, err = capfd.readouterr()
     assert out == ""
     assert "5/5" in err
+
+
+@pytest.mark.parametrize("parameters", [{}, {"split": "sentences"}, {"layers": 0}])
+@pytest.mark.parametrize("with_store", [False, True])
+def test_vectors_of_all_layers_exist_for_few_tokens_at_once(
+    parameters, with_store, make, monkeypatch, tmp_path
+):
+    """A chunk of a million characters has gigabytes of them with a large model."""
+    words = np.random.default_rng(0).choice(["a", "the", "cat", "Sat.", "No."], 3000)
+    texts = [" ".join(part) for part in np.split(words, [7, 8, 60, 61, 900, 1000])]
+    vectorizer = make(cache=tmp_path if with_store else None, **parameters)
+    expected = make(**parameters).fit_transform(texts)
+    sizes = []
+    whole = engine.Reader.token_layers
+
+    def spy(reader, parts, **arguments):
+        sizes.append(sum(map(len, parts)))
+        return whole(reader, parts, **arguments)
+
+    monkeypatch.setattr(engine.Reader, "token_layers", spy)
+    width = 4 * 16 * (1 if parameters.get("layers") == 0 else 3)
+    monkeypatch.setattr(engine, "_TOKEN_VECTOR_BYTES", 100 * width)
+    for _ in range(2):
+        rows = vectorizer.fit_transform(texts)
+        for found, wanted in zip(rows, expected, strict=True):
+            np.testing.assert_allclose(found, wanted, rtol=0, atol=ATOL)
+    if "split" in parameters:  # sentences are read once per group
+        assert sizes == 2 * [54, 661, 88, 1500]
+    else:
+        assert sizes == 2 * [61, 839, 100, 2000]
+
+
+def test_learned_mix_of_many_tokens_needs_one_array_of_layers(make):
+    texts = [f"the cat sat on {i}" for i in range(300)] * 2
+    labels = [["a", "b", "a", "b", "a"]] * len(texts)
+    vectorizer = make(layer_mix="learned").fit(texts, labels)
+    layers = make(layer_mix="concat").fit_transform(texts)
+    joined = np.concatenate(layers).reshape(-1, 3, 16)
+    found = learn_layer_weights(joined, np.concatenate(labels))
+    np.testing.assert_allclose(vectorizer.layer_weights_, found.weights, atol=1e-4)
+
+
+@pytest.mark.parametrize("verbose", [0, 1])
+def test_learning_of_the_mix_shows_its_progress(verbose, make, capsys):
+    make(layer_mix="learned", verbose=verbose).fit(["a cat", "the cat"], [0, 1])
+    assert ("layer weights" in capsys.readouterr().err) == bool(verbose)

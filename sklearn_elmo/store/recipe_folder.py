@@ -112,7 +112,7 @@ class RecipeFolder:
             If keys are not distinct or do not have 16 bytes, or if `compute` returns
             arrays of the wrong shape.
         """
-        return self._get(keys, None, fields, compute)
+        return self._get(Request.of(keys, fields), compute)
 
     def get_or_compute_ragged(
         self,
@@ -120,6 +120,7 @@ class RecipeFolder:
         lengths: Sequence[int] | Integers,
         fields: Mapping[str, int],
         compute: Compute,
+        out: Mapping[str, npt.NDArray[np.float32]] | None = None,
     ) -> dict[str, npt.NDArray[np.float32]]:
         """Do the same for records of several rows, such as one per token.
 
@@ -130,21 +131,20 @@ class RecipeFolder:
             all rows of the second, and so on.
         lengths : sequence of int
             Number of rows of each record; always the same for a key of one recipe.
+        out : mapping of str to ndarray, optional
+            Arrays to fill and to return, by field; their rows need not be adjacent.
 
         Returns
         -------
         dict of str to float32 ndarray of shape (sum of lengths, width)
         """
-        return self._get(keys, np.asarray(lengths, np.int64), fields, compute)
+        rows_per_key = np.asarray(lengths, np.int64)
+        return self._get(Request.of(keys, fields, rows_per_key, out), compute)
 
     def _get(
-        self,
-        keys: Sequence[bytes],
-        lengths: Integers | None,
-        fields: Mapping[str, int],
-        compute: Compute,
+        self, request: Request, compute: Compute
     ) -> dict[str, npt.NDArray[np.float32]]:
-        request = Request.of(keys, fields, lengths)
+        keys = request.keys
         positions = np.arange(len(keys))
         if request.lengths is not None:
             positions = positions[request.lengths > 0]
@@ -162,7 +162,7 @@ class RecipeFolder:
             return self._read(view, request, some)
 
         if len(missing):
-            if len(set(keys)) < len(keys):
+            if len(np.unique(keys, axis=0)) < len(keys):
                 message = "The keys of a request must be distinct."
                 raise ValueError(message)
             missing = read_again(missing)

@@ -29,13 +29,16 @@ class Request:
         cls,
         keys: Sequence[bytes],
         widths: Mapping[str, int],
-        lengths: Integers | None,
+        lengths: Integers | None = None,
+        out: Mapping[str, npt.NDArray[np.float32]] | None = None,
     ) -> "Request":
+        """Make a request; without `out` its arrays are made, too."""
         rows_per_key = np.ones(len(keys), np.int64) if lengths is None else lengths
         starts = np.cumsum(rows_per_key) - rows_per_key
         n_rows = int(rows_per_key.sum())
-        out = {name: np.empty((n_rows, width), "f4") for name, width in widths.items()}
-        return cls(as_words(keys), widths, lengths, starts, out)
+        if out is None:
+            out = {name: np.empty((n_rows, n), "f4") for name, n in widths.items()}
+        return cls(as_words(keys), widths, lengths, starts, dict(out))
 
     @property
     def n_bytes(self) -> int:

@@ -222,7 +222,7 @@ def _read_rows(
 ) -> npt.NDArray[np.bool_]:
     """Read sorted rows of one field; return which of them match their checksums."""
     field = segment.fields[name]
-    as_is = in_order and field.dtype == "<f4"
+    as_is = in_order and field.dtype == "<f4" and out.flags.c_contiguous
     found = np.empty(len(rows), np.uint64)
     scratch = np.empty((_rows_per_block(field), field.width), field.dtype)
     wide = np.empty((_rows_per_block(field), field.width), np.float32)

@@ -5,6 +5,7 @@ from sklearn_elmo.text.containers import as_texts
 from sklearn_elmo.text.sentences import split_sentences
 from sklearn_elmo.text.tokenizers import (
     TOKENIZERS,
+    iterate_tokens,
     resolve_tokenizer,
     tokenize_texts,
     tokenize_with_spans,
@@ -15,6 +16,7 @@ __all__ = [
     "as_texts",
     "column_name",
     "frame_column",
+    "iterate_tokens",
     "resolve_tokenizer",
     "split_sentences",
     "tokenize_texts",

@@ -310,27 +310,48 @@ def tokenize_texts(
     >>> tokenize_texts(["a cat sat", None], "words", estimator="E", max_tokens=2)
     [['a', 'cat'], None]
     """
+    return list(
+        iterate_tokens(
+            values,
+            tokenizer,
+            estimator=estimator,
+            max_tokens=max_tokens,
+            first_row=first_row,
+        )
+    )
+
+
+def iterate_tokens(
+    values: Sequence[Any],
+    tokenizer: str | Tokenizer,
+    *,
+    estimator: str,
+    max_tokens: int | None = None,
+    first_row: int = 0,
+) -> Iterator[list[str] | None]:
+    """Yield what `tokenize_texts` returns, with the tokens of one text at a time.
+
+    Parameters and errors as in `tokenize_texts`.
+    """
     tokenize = resolve_tokenizer(tokenizer, estimator=estimator)
-    if tokenize is words:  # stops reading a long text after max_tokens
-        if max_tokens is None:
-            return [None if text is None else _MEMO.words(text) for text in values]
-        most = min(max_tokens, sys.maxsize)  # islice takes no larger number
-        return [
-            None if text is None else list(islice(_iterate_words(text), most))
-            for text in values
-        ]
     is_own = tokenize in _BY_NAME.values()
-    token_lists: list[list[str] | None] = []
+    # islice takes no larger number.
+    most = None if max_tokens is None else min(max_tokens, sys.maxsize)
     for row, text in enumerate(values, start=first_row):
         if text is None:
-            token_lists.append(None)
-            continue
-        if is_own:
-            tokens = tokenize(text)
+            yield None
+        elif tokenize is words:
+            if most is None:
+                yield _MEMO.words(text)
+            else:  # stops reading a long text
+                yield list(islice(_iterate_words(text), most))
         else:
-            tokens = _call_tokenizer(tokenize, row, text, estimator)
-        token_lists.append(tokens if max_tokens is None else tokens[:max_tokens])
-    return token_lists
+            tokens = (
+                tokenize(text)
+                if is_own
+                else _call_tokenizer(tokenize, row, text, estimator)
+            )
+            yield tokens if most is None else tokens[:most]
 
 
 def _call_tokenizer(
