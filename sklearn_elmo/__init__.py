@@ -8,7 +8,7 @@ Where things are, from the user's side inwards:
 - ``vectorizer``, ``token_vectorizer``: the estimators. The module docstring of
   ``vectorizer`` lists the steps of ``fit_transform``. They build on ``base``
   (configuration, chunks of texts), ``text_transformer`` (input, names), ``parameters``
-  (validation), ``pooling``, ``learned_mix`` with ``mixed_linear_model``, and ``idf``.
+  (validation), ``pooling``, ``learned_mix`` and ``idf``.
 - ``text``: containers of texts, tokenizers, sentences.
 - ``engine``: token lists -> reduced layers, by the store or by the model.
 - ``store``: the HDF5 cache on disk.

@@ -1,8 +1,8 @@
 """Layer weights learned from labels: ELMo's task-specific combination of layers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,6 @@ from sklearn.utils.multiclass import type_of_target
 from threadpoolctl import threadpool_limits
 
 from sklearn_elmo.errors import InvalidParameterError
-from sklearn_elmo.mixed_linear_model import Loss, MixedLinearModel
 
 __all__ = ["LearnedMix", "check_labels", "learn_layer_weights"]
 
@@ -23,15 +22,12 @@ FloatArray = npt.NDArray[np.floating[Any]]
 _SCALAR_PENALTY = 0.001
 # Score of the favoured layer at the start: of three layers it then weighs 0.91.
 _HEAD_START = 3.0
-_MOST_ITERATIONS = 100
+# To compare the starts, and then from the best of them.
+_FIRST_ITERATIONS, _MOST_ITERATIONS = 50, 400
 # Of more texts, some are enough to compare the starts.
 _SAMPLED_TEXTS = 8192
-# Decreases of the objective that are too small for another step in the coefficients,
-# when the starts are compared and at the end; for one in the weights, a multiple.
-_COARSE, _FINE = 1e-5, 1e-10
-_FTOL_PER_DECREASE = 1e3
-# Leaves the weights an error of 1e-4, even if only the penalty holds them.
-_GRADIENT_TOLERANCE = 1e-6
+# Layers of some texts in float64; small, so that they stay in the processor's cache.
+_BLOCK_BYTES = 2**20
 
 _CLASSIFICATION = ("binary", "multiclass")
 _REGRESSION = ("continuous", "continuous-multioutput")
@@ -86,48 +82,112 @@ def learn_layer_weights(
     """
     target, loss = _encode_target(y, len(pooled))
     every = -(-len(pooled) // _SAMPLED_TEXTS)
-    n_layers = pooled.shape[1]
-    starts = (np.zeros(n_layers), *(_HEAD_START * np.eye(n_layers)))
-    # The objective may have several minima: begin from equal weights and from each
-    # layer, with some of the texts, and go on where it is lowest. BLAS would split
-    # these small products among threads, which spend their time waiting.
+    n_layers, n_outputs = pooled.shape[1], target.shape[1]
+    rest = np.zeros((int(np.prod(pooled.shape[2:])) + 1) * n_outputs)
+    starts = [
+        np.concatenate([scores, [1.0], rest])
+        for scores in (np.zeros(n_layers), *(_HEAD_START * np.eye(n_layers)))
+    ]
+    # The objective has several minima: begin from equal weights and from each layer,
+    # and go on where it is lowest. BLAS would split these small products among threads
+    # that spend their time waiting for each other.
     with threadpool_limits(limits=1, user_api="blas"):
-        model = MixedLinearModel(pooled[::every], target[::every], loss, progress)
-        rough = [_descend(model, np.append(scores, 1.0), _COARSE) for scores in starts]
+        objective = _Objective(pooled[::every], target[::every], loss)
+        rough = [
+            _descend(objective, start, _FIRST_ITERATIONS, progress) for start in starts
+        ]
         lowest = min(rough, key=lambda result: result.fun)
         if every > 1:
-            model = MixedLinearModel(pooled, target, loss, progress)
-        found = _descend(model, lowest.x, _FINE).x
-    return LearnedMix(softmax(found[:-1]), float(found[-1]))
+            objective = _Objective(pooled, target, loss)
+        found = _descend(objective, lowest.x, _MOST_ITERATIONS, progress)
+    return LearnedMix(softmax(found.x[:n_layers]), float(found.x[n_layers]))
 
 
-def _descend(model: MixedLinearModel, start: FloatArray, least_decrease: float) -> Any:
-    """Minimize over the layers' scores and the scale, ``(n_layers + 1,)``."""
-
-    def objective(parameters: FloatArray) -> tuple[float, FloatArray]:
-        scores, scale = parameters[:-1], parameters[-1]
-        weights = softmax(scores)
-        # The best coefficients move with the weights, but to first order the value does
-        # not depend on them: its derivative is that for fixed coefficients.
-        value, by_factor = model.fit(weights, scale, least_decrease)
-        by_weight = scale * by_factor
-        by_scores = weights * (by_weight - weights @ by_weight)
-        gradient = np.append(by_scores, weights @ by_factor)
-        value += _SCALAR_PENALTY * float(np.sum(scores**2) + (scale - 1) ** 2)
-        gradient += 2 * _SCALAR_PENALTY * np.append(scores, scale - 1)
-        return value, gradient
-
+def _descend(
+    objective: "_Objective",
+    start: FloatArray,
+    n_iterations: int,
+    progress: Callable[[int], object],
+) -> Any:
     return minimize(
         objective,
         start,
         jac=True,
         method="L-BFGS-B",
-        options={
-            "ftol": _FTOL_PER_DECREASE * least_decrease,
-            "gtol": _GRADIENT_TOLERANCE,
-            "maxiter": _MOST_ITERATIONS,
-        },
+        options={"maxiter": n_iterations},
+        callback=lambda _: progress(1),
     )
+
+
+class _Objective:
+    """Value and gradient, in float64 by blocks of texts.
+
+    Parameters
+    ----------
+    layers : ndarray of shape (n_texts, n_layers, ...), float32
+        The axes after the first two are the features. They are centred, since the
+        intercept takes up any constant, and divided by one number for all layers,
+        which leaves their proportions as they are.
+    target : ndarray of shape (n_texts, n_outputs), float64
+    loss : _Loss
+    """
+
+    def __init__(
+        self, layers: npt.NDArray[np.float32], target: FloatArray, loss: "_Loss"
+    ) -> None:
+        self._layers, self._target, self._loss = layers, target, loss
+        self._n_texts, self._n_layers = layers.shape[:2]
+        self._mean, self._size = layers.mean(axis=0, dtype=np.float64), 1.0
+        squares = sum(float(np.vdot(block, block)) for _, block in self._blocks())
+        self._size = max(np.sqrt(squares / layers.size), 1e-12)
+
+    def _blocks(self) -> Iterator[tuple[slice, npt.NDArray[np.float64]]]:
+        """Yield some texts and their layers, in an array that is used again.
+
+        *Shape:* ``(n * n_layers, F)``.
+        """
+        n_at_once = max(1, _BLOCK_BYTES // (8 * self._mean.size))
+        buffer = np.empty((min(n_at_once, self._n_texts), *self._mean.shape))
+        for first in range(0, self._n_texts, n_at_once):
+            texts = slice(first, min(first + n_at_once, self._n_texts))
+            block = buffer[: texts.stop - first]
+            np.subtract(self._layers[texts], self._mean, out=block)
+            block /= self._size
+            yield texts, block.reshape(len(block) * self._n_layers, -1)
+
+    def __call__(self, parameters: FloatArray) -> tuple[float, FloatArray]:
+        """Return value and gradient.
+
+        Parameters
+        ----------
+        parameters : ndarray of shape (n_layers + 1 + (F + 1) * n_outputs,)
+            Scores of the layers, scale, coefficients, intercepts.
+        """
+        n_layers, n_outputs = self._n_layers, self._target.shape[1]
+        scores, scale = parameters[:n_layers], parameters[n_layers]
+        weights = softmax(scores)
+        linear = parameters[n_layers + 1 :].reshape(-1, n_outputs)
+        coefficients, intercepts = linear[:-1], linear[-1]
+        shrinkage = self._loss.penalty / self._n_texts
+        value = shrinkage / 2 * np.sum(coefficients**2)
+        value += _SCALAR_PENALTY * (np.sum(scores**2) + (scale - 1) ** 2)
+        by_linear = np.vstack([shrinkage * coefficients, np.zeros(n_outputs)])
+        by_factor = np.zeros(n_layers)  # of the products scale * weights
+        for texts, block in self._blocks():
+            share = (texts.stop - texts.start) / self._n_texts
+            # One product serves the prediction and the weights' gradient.
+            parts = (block @ coefficients).reshape(-1, n_layers, n_outputs)
+            z = np.einsum("l,nlo->no", scale * weights, parts) + intercepts
+            loss, error = self._loss.mean(z, self._target[texts])  # error: d loss / d z
+            value, error = value + share * loss, share * error
+            by_factor += np.einsum("nlo,no->l", parts, error)
+            by_part = np.einsum("l,no->nlo", scale * weights, error)
+            by_linear[:-1] += block.T @ by_part.reshape(-1, n_outputs)
+            by_linear[-1] += error.sum(axis=0)
+        by_scores = scale * weights * (by_factor - weights @ by_factor)
+        by_scores += 2 * _SCALAR_PENALTY * scores
+        by_scale = weights @ by_factor + 2 * _SCALAR_PENALTY * (scale - 1)
+        return value, np.concatenate([by_scores, [by_scale], by_linear.ravel()])
 
 
 def check_labels(y: Any, n_samples: int) -> None:
@@ -138,7 +198,7 @@ def check_labels(y: Any, n_samples: int) -> None:
     _encode_target(y, n_samples)
 
 
-def _encode_target(y: Any, n_texts: int) -> tuple[FloatArray, Loss]:
+def _encode_target(y: Any, n_texts: int) -> tuple[FloatArray, "_Loss"]:
     """Return the target as a matrix, and its loss."""
     if y is None:
         message = (
@@ -219,13 +279,17 @@ def _squared_error(z: FloatArray, target: FloatArray) -> tuple[float, FloatArray
     return float(np.mean(np.sum(error**2, axis=1)) / 2), error / len(z)
 
 
-def _softmax_curvature(p: FloatArray, v: FloatArray) -> FloatArray:
-    curved: FloatArray = p * (v - np.sum(p * v, axis=1, keepdims=True))
-    return curved
+class _Loss(NamedTuple):
+    """A loss of scores z and targets, both of shape ``(n_texts, n_outputs)``."""
+
+    mean: Callable[[FloatArray, FloatArray], tuple[float, FloatArray]]
+    """(z, target) -> mean over the texts, and its derivative by z."""
+    penalty: float = 1.0
+    """On half the squares of the coefficients; 1 is LogisticRegression's C=1."""
 
 
-_CLASSES = Loss(_cross_entropy, _softmax_curvature)
-_LABELS = Loss(_binary_cross_entropy, lambda p, v: p * (1 - p) * v)
+_CLASSES = _Loss(_cross_entropy)
+_LABELS = _Loss(_binary_cross_entropy)
 # Softmax of two classes in one column: their coefficients b and -b become one of 2 b.
 _TWO_CLASSES = _LABELS._replace(penalty=0.5)
-_NUMBERS = Loss(_squared_error, lambda _, v: v)
+_NUMBERS = _Loss(_squared_error)

@@ -18,7 +18,7 @@ LEVELS = [
     ["errors", "choices", "pooling_table"],
     ["messages", "constraints", "atomic_files", "parallel", "plain_files"],
     ["compressed"],
-    ["bilm", "text", "downloads", "pooling", "idf", "mixed_linear_model"],
+    ["bilm", "text", "downloads", "pooling", "idf"],
     ["inference", "store"],
     ["models"],
     ["engine"],
@@ -52,8 +52,7 @@ NARROWER = {
     },
     "models": {"errors", "messages", "bilm", "downloads", "inference", "parallel"},
     "engine": {"errors", "messages", "inference", "store", "models", "pooling"},
-    "mixed_linear_model": set(),
-    "learned_mix": {"errors", "messages", "mixed_linear_model"},
+    "learned_mix": {"errors", "messages"},
 }
 
 TORCH_AT_THE_TOP = {"bilm", "inference", "parallel", "pretraining", "allennlp"}
