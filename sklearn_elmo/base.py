@@ -155,9 +155,11 @@ class ElmoEstimator(TextTransformer):
             raise InvalidParameterError(message)
         model = open_model(self.model)
         layers = resolve_layers(self.layers, model.options.n_layers, name)
+        device = str(self.device)
         reader = Reader(
             model=model,
-            device=resolve_device(str(self.device)),
+            # Only PyTorch knows what "auto" is, and a full cache needs no PyTorch.
+            device=device if device == "auto" else resolve_device(device),
             precision=self.precision,
             state=self.state,
             batch_tokens=self.batch_tokens,

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from sklearn_elmo.errors import ModelFileError
 from sklearn_elmo.messages import quote
-from sklearn_elmo.models import LoadedModel
+from sklearn_elmo.models import LoadedModel, resolve_device
 from sklearn_elmo.pooling import STORED_REDUCTIONS, WEIGHTED_SUM, reduce_segments
 from sklearn_elmo.store import EmbeddingStore, text_key
 
@@ -49,7 +49,8 @@ class Reader:
     ----------
     model : LoadedModel
     device : str
-        As returned by `resolve_device`.
+        As returned by `resolve_device`, or "auto", which is resolved when the model
+        has to run.
     precision : {"float32", "bfloat16", "int8"}
     state : {"zero", "warm"}
     batch_tokens : int or "auto"
@@ -336,15 +337,17 @@ class Reader:
         raise ModelFileError(message)
 
     def _encoder(self) -> "Encoder":
-        return self.model.encoder(self.device, self.precision)
+        return self.model.encoder(resolve_device(self.device), self.precision)
 
     def _rows_per_batch(self) -> int:
-        return _ROWS_PER_BATCH.get(self.device, _ROWS_PER_BATCH_ON_ACCELERATORS)
+        device = resolve_device(self.device)
+        return _ROWS_PER_BATCH.get(device, _ROWS_PER_BATCH_ON_ACCELERATORS)
 
     def _window_tokens(self) -> int:
         if self.batch_tokens != "auto":
             return int(self.batch_tokens)
-        n_bytes = _WINDOW_BYTES.get(self.device, _WINDOW_BYTES_ON_ACCELERATORS)
+        device = resolve_device(self.device)
+        n_bytes = _WINDOW_BYTES.get(device, _WINDOW_BYTES_ON_ACCELERATORS)
         bytes_per_token = 4 * 4 * self.model.options.cell_dim
         return min(_MOST_WINDOW_TOKENS, max(1, n_bytes // bytes_per_token))
 

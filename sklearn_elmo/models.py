@@ -361,19 +361,21 @@ def resolve_device(device: str) -> str:
     InvalidParameterError
         If PyTorch does not see the device.
     """
-    import torch
-
     if not DEVICE_NAME.fullmatch(device):
         message = (
             "The 'device' parameter must be 'auto', 'cpu', 'cuda', 'cuda:N' or 'mps'. "
             f"Got {device!r} instead."
         )
         raise InvalidParameterError(message)
+    if device == "cpu":
+        return device
+
+    import torch
+
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     kind, _, number = device.partition(":")
     count = {
-        "cpu": 1,
         "cuda": torch.cuda.device_count(),
         "mps": int(torch.backends.mps.is_available()),
     }[kind]

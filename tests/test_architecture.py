@@ -260,6 +260,26 @@ def test_estimator_is_made_without_torch():
     assert run_fresh(code) == "False"
 
 
+def test_first_row_imports_no_compiler():
+    code = (
+        "import json, sys; from sklearn_elmo import ElmoVectorizer\n"
+        "ElmoVectorizer(tokenizer='whitespace').fit_transform(['a b'])\n"
+        "heavy = ['sympy', 'torch.fx.experimental.symbolic_shapes', 'torch._dynamo', "
+        "'torch._inductor', 'nltk', 'matplotlib']\n"
+        "print(json.dumps([m for m in heavy if m in sys.modules]))"
+    )
+    assert json.loads(run_fresh(code)) == []
+
+
+def test_rows_of_a_full_cache_need_no_torch(tmp_path):
+    code = (
+        "import sys; from sklearn_elmo import ElmoVectorizer\n"
+        f"rows = ElmoVectorizer(cache={str(tmp_path)!r}).fit_transform(['a b'])\n"
+        "print('torch' in sys.modules)"
+    )
+    assert [run_fresh(code) for _ in range(2)] == ["True", "False"]
+
+
 def test_every_public_name_can_be_imported():
     code = (
         "import sklearn_elmo; "

@@ -21,11 +21,14 @@ from sklearn_elmo.errors import (
 from sklearn_elmo.store import (
     EmbeddingStore,
     cache_warnings,
+    index,
     recipe_folder,
     segment_writer,
     text_key,
     view,
 )
+from sklearn_elmo.store.records import Records
+from sklearn_elmo.store.request import as_words
 from sklearn_elmo.vectorizer import ElmoVectorizer
 
 
@@ -101,6 +104,79 @@ def test_order_of_the_description_does_not_matter(tmp_path):
     store = EmbeddingStore(tmp_path)
     one, other = store.recipe({"a": 1, "b": [2]}), store.recipe({"b": [2], "a": 1})
     assert one.path == other.path
+
+
+def test_index_finds_what_a_dict_finds():
+    rng = np.random.default_rng(0)
+    found, known = index.KeyIndex(), {}
+    for segment in range(300):
+        keys = rng.integers(0, 2**63, (int(rng.integers(1, 20)), 2), dtype=np.uint64)
+        found.add(segment, keys)
+        known |= {key.tobytes(): (segment, n) for n, key in enumerate(keys)}
+        if segment % 7 == 3:  # also segments that are old, or gone
+            gone = int(rng.integers(segment))
+            found.remove(gone)
+            known = {key: place for key, place in known.items() if place[0] != gone}
+        asked = [rng.bytes(16), *list(known)[::5], rng.bytes(16)]
+        segments, records = found.find(as_words(asked))
+        expected = [known.get(key, (-1, -1)) for key in asked]
+        assert list(zip(segments, records, strict=True)) == expected
+    assert len(found.distinct_keys()) == len(known)
+
+
+def test_oldest_copy_of_a_record_is_used():
+    found = index.KeyIndex()
+    keys = np.arange(2000, dtype=np.uint64).reshape(1000, 2)
+    found.add(0, keys)
+    found.find(keys)
+    found.add(1, keys[:3])
+    assert set(found.find(keys)[0]) == {0}
+    assert len(found.distinct_keys()) == 1000
+    found.remove(0)
+    assert list(found.find(keys)[0][:4]) == [1, 1, 1, -1]
+
+
+def test_text_added_to_many_does_not_sort_all_of_them_again(monkeypatch):
+    n_sorted = []
+
+    def count(tables):
+        table = sort(tables)
+        n_sorted.append(table.size)
+        return table
+
+    sort = index._sorted
+    monkeypatch.setattr(index, "_sorted", count)
+    found = index.KeyIndex()
+    keys = np.arange(20_000, dtype=np.uint64).reshape(10_000, 2)
+    found.add(0, keys)
+    found.find(keys[:1])
+    for segment in range(1, 1001):
+        found.add(segment, keys[segment : segment + 1] + np.uint64(10**6))
+        found.find(keys[:1])
+    assert sum(n_sorted) < 10_000 + 1000 * 10  # not 1000 times 10,000
+
+
+def test_file_of_one_text_is_what_h5py_writes(tmp_path, monkeypatch):
+    rng = np.random.default_rng(0)
+    records = [
+        Records(
+            rng.integers(0, 2**63, (1, 2), dtype=np.uint64),
+            lengths,
+            {"a/0": rng.standard_normal((1, width), "f4"), "b": np.ones((1, 3), "f4")},
+        )
+        for lengths in (None, np.array([1]))
+        for width in (4, 4, 5)
+    ]
+    for dtype in ("float32", "float16"):
+        images = [
+            bytes(segment_writer._hdf5_image(each, dtype, "v1-0")) for each in records
+        ]
+        with monkeypatch.context() as patch:
+            patch.setattr(segment_writer, "_fill_in", segment_writer._write_hdf5)
+            assert images == [
+                bytes(segment_writer._hdf5_image(each, dtype, "v1-0"))
+                for each in records
+            ]
 
 
 def test_missing_names_positions(tmp_path):

@@ -224,8 +224,9 @@ def _read_rows(
     field = segment.fields[name]
     as_is = in_order and field.dtype == "<f4" and out.flags.c_contiguous
     found = np.empty(len(rows), np.uint64)
-    scratch = np.empty((_rows_per_block(field), field.width), field.dtype)
-    wide = np.empty((_rows_per_block(field), field.width), np.float32)
+    n_rows = min(_rows_per_block(field), int(rows[-1] - rows[0]) + 1)
+    scratch = np.empty((n_rows, field.width), field.dtype)
+    wide = np.empty((n_rows, field.width), np.float32)
     for first, last in _spans(rows, field):
         low, high = int(rows[first]), int(rows[last - 1]) + 1
         start = int(targets[first])
