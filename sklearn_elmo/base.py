@@ -1,6 +1,7 @@
 """What both ELMo vectorizers share: configuration, chunks of tokens, feature names."""
 
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Self
 
@@ -235,15 +236,22 @@ class ElmoEstimator(TextTransformer):
         for name, value in learned.items():
             setattr(self, name, value)
 
-    def _chunks(self, config: Configuration, texts: list[Any]) -> Iterator[Chunk]:
+    def _chunks(
+        self,
+        config: Configuration,
+        texts: list[Any],
+        bar: "tqdm[Any] | None" = None,
+    ) -> Iterator[Chunk]:
         """Yield the distinct texts of a call, chunk by chunk, with their rows.
 
-        A progress bar counts the texts, and one warning tells of tokens that the model
-        does not read to their end.
+        A progress bar counts the texts: `bar`, if they are some of many. One warning
+        tells of tokens that the model does not read to their end.
         """
         row_of: dict[bytes, int] = {}
         long_tokens = _LongTokens(config)
-        with self._progress_bar(len(texts)) as bar:
+        own_bar = self._progress_bar(len(texts)) if bar is None else nullcontext(bar)
+        with own_bar as bar:
+            n_before = bar.n
             for first, documents in self._document_chunks(config, texts, long_tokens):
                 chunk = Chunk(bar.update)
                 for row, document in enumerate(documents, start=first):
@@ -257,7 +265,7 @@ class ElmoEstimator(TextTransformer):
                         chunk.repeats.append(row)
                         chunk.originals.append(original)
                 yield chunk
-                bar.update(first + len(documents) - bar.n)
+                bar.update(n_before + first + len(documents) - bar.n)
         long_tokens.warn()
 
     def _document_chunks(

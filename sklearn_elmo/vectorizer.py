@@ -13,7 +13,7 @@ What happens in `ElmoVectorizer.fit_transform`, in order:
 """
 
 from collections.abc import Iterable
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +30,9 @@ from sklearn_elmo.pooling import (
     reduce_segments,
     scale_to_unit_length,
 )
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 __all__ = ["ElmoVectorizer"]
 
@@ -301,6 +304,11 @@ default="average"
         self._record(config, None, {})
         return self
 
+    def _transform_some(self, texts: list[Any], bar: "tqdm[Any]") -> FloatArray:
+        """Do what `transform` does; the bar counts these and other texts."""
+        config = self._configure_fitted()
+        return self._finish(self._pooled_rows(config, self._list_texts(texts), bar))
+
     def _record(
         self, config: Configuration, X: Any, learned: dict[str, object]
     ) -> None:
@@ -328,11 +336,16 @@ default="average"
             len(texts), n_poolings, n_layers, config.reader.model.options.output_dim
         )
 
-    def _pooled_rows(self, config: Configuration, texts: list[Any]) -> FloatArray:
+    def _pooled_rows(
+        self,
+        config: Configuration,
+        texts: list[Any],
+        bar: "tqdm[Any] | None" = None,
+    ) -> FloatArray:
         """Return the mixed layers of each text; zeros for a text without tokens."""
         n_features = len(pooling_names(self.pooling)) * config.mixed_width
         rows = np.zeros((len(texts), n_features), dtype=np.float32)
-        for chunk in self._chunks(config, texts):
+        for chunk in self._chunks(config, texts, bar):
             if chunk.rows:
                 rows[chunk.rows] = _mix(self._pool(config, chunk), config.weights)
             rows[chunk.repeats] = rows[chunk.originals]

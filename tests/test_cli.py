@@ -153,6 +153,61 @@ def test_ctrl_c_is_quiet_and_exit_code_130(
     assert capsys.readouterr() == ("", "")
 
 
+@pytest.mark.parametrize(
+    ("argv", "interrupted", "remedy"),
+    [
+        (
+            ["vectorize", "in.txt", "out.npy"],
+            "sklearn_elmo.cli.vectorize._vectorize",
+            "With --cache FOLDER, the same command",
+        ),
+        (
+            ["vectorize", "in.txt", "out.npy", "--user-cache"],
+            "sklearn_elmo.cli.vectorize._vectorize",
+            "Run the same command again to go on from what is in the cache.",
+        ),
+        (
+            ["cache", "fill", "in.txt", "--cache", "folder"],
+            "sklearn_elmo.vectorizer.ElmoVectorizer._transform_some",
+            "Run the same command again to go on from what is in the cache.",
+        ),
+        (
+            ["pretrain", "folder", "in.txt", "-q"],
+            "sklearn_elmo.pretraining.pretrainer.ElmoPretrainer.fit",
+            "With --checkpoint-dir FOLDER, the same command",
+        ),
+        (
+            ["pretrain", "folder", "in.txt", "-q", "--checkpoint-dir", "points"],
+            "sklearn_elmo.pretraining.pretrainer.ElmoPretrainer.fit",
+            "Run the same command again to go on from the last checkpoint.",
+        ),
+        (
+            ["models", "fetch", "small"],
+            "sklearn_elmo.downloads.fetch",
+            "Run the same command again to go on where the download stopped.",
+        ),
+    ],
+)
+def test_interrupted_command_says_how_to_go_on(
+    argv: list[str],
+    interrupted: str,
+    remedy: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(interrupted, interrupt)
+    monkeypatch.chdir(tmp_path)
+    Path("in.txt").write_text("A text .\n")
+    assert main(argv) == 130
+    (told,) = capsys.readouterr().err.splitlines()
+    command = " ".join(argv[:2]) if argv[0] in ("cache", "models") else argv[0]
+    assert told.startswith(f"sklearn-elmo {command}: interrupted. {remedy}")
+
+
 def test_warnings_are_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

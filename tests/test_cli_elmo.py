@@ -6,6 +6,7 @@ import io
 import json
 import lzma
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ import pytest
 from backports import zstd
 
 from sklearn_elmo.allennlp import ElmoEmbedder
+from sklearn_elmo.cli import elmo as elmo_command
 from sklearn_elmo.cli import main
 
 LINES = [
@@ -357,3 +359,18 @@ def test_progress_counts_on_a_terminal(
     monkeypatch.setattr(sys, "stderr", terminal)
     assert run(tiny_model, sentences, tmp_path / "out.hdf5", "--top") == 0
     assert "5/5" in terminal.getvalue()
+
+
+def test_progress_on_lines_tells_the_time_left(
+    tiny_model: Path,
+    sentences: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(elmo_command, "_INTERVAL_S", 0)
+    flags = ["--top", "--file-friendly-logging"]
+    assert run(tiny_model, sentences, tmp_path / "out.hdf5", *flags) == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert re.fullmatch(r"2 of 5 sentences, \d\d:\d\d left", lines[1])
+    assert lines[4:] == ["5 of 5 sentences, 00:00 left", "5 sentences, done"]

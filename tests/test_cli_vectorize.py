@@ -24,7 +24,7 @@ from backports import zstd
 from pyarrow import parquet
 
 from sklearn_elmo import ElmoVectorizer
-from sklearn_elmo.cli import feature_files, flags, main, tables, vectorize
+from sklearn_elmo.cli import feature_files, flags, main, progress, tables, vectorize
 from sklearn_elmo.cli.feature_files import open_features
 from sklearn_elmo.cli.tables import chunks, iterate_texts
 from sklearn_elmo.pooling import POOLINGS
@@ -332,6 +332,47 @@ def test_progress_has_a_total(
     flags = [*flags, "--column", "text", "--verbose"]
     shown = run(source, tmp_path / "out.npy", *flags)
     assert f"100%|██████████| {len(TEXTS)}/{len(TEXTS)} [" in shown
+
+
+def test_learning_of_layers_shows_progress_too(
+    run: Callable[..., str], tmp_path: Path
+) -> None:
+    source = tmp_path / "in.csv"
+    source.write_text("text,label\na b,x\nc d,y\ne f,x\n")
+    flags = ["--column", "text", "--layer-mix", "learned", "--label", "label"]
+    shown = run(source, tmp_path / "out.npy", *flags, "--verbose")
+    assert "ElmoVectorizer: 100%|██████████| 3/3 [" in shown
+    assert "vectorize: 100%|██████████| 3/3 [" in shown
+
+
+def test_bar_has_a_total_before_and_moves_while_texts_are_read(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    class Bar:
+        n = 0
+        total: int | None = None
+
+        def update(self, n: int) -> None:
+            self.n += n
+            seen.append((self.n, self.total))
+
+        def refresh(self) -> None:
+            seen.append((self.n, self.total))
+
+    seen: list[tuple[int, int | None]] = []
+    path = tmp_path / "in.txt"
+    path.write_text("".join(f"Text {i % 1000} .\n" for i in range(6000)))
+    vectorizer = ElmoVectorizer(str(tiny_model)).fit([])
+    bar: Any = Bar()
+    with tables.Table(str(path)) as table:
+        texts = (text for _, text in table.texts())
+        for piece in progress.counted(tables.chunks(texts, str), table, bar):
+            vectorizer._transform_some(piece, bar)
+    n_done, totals = zip(*seen, strict=True)
+    assert list(n_done) == sorted(n_done)
+    assert len(set(n_done)) > 4  # not only after each of two pieces
+    assert totals[0] == pytest.approx(6000, rel=0.05)
+    assert seen[-1] == (6000, 6000)
 
 
 def test_total_is_estimated_from_the_bytes_read(tmp_path: Path) -> None:
@@ -908,11 +949,68 @@ def test_signal_leaves_nothing_behind(
         process.send_signal(number)
         assert process.wait(timeout=60) == code
         assert process.stderr is not None
-        assert process.stderr.read() == b""
+        (told,) = process.stderr.read().decode().splitlines()
+        assert told.startswith("sklearn-elmo vectorize: interrupted. With --cache ")
     finally:
         process.kill()
         process.communicate()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+@pytest.mark.parametrize(
+    ("number", "told"),
+    [
+        (signal.SIGKILL, ""),
+        (
+            signal.SIGINT,
+            "sklearn-elmo vectorize: interrupted. Run the same command again to go on "
+            "from what is in the cache.\n",
+        ),
+    ],
+)
+def test_killed_run_goes_on_from_the_cache(
+    number: signal.Signals,
+    told: str,
+    run: Callable[..., str],
+    tiny_model: Path,
+    tmp_path: Path,
+) -> None:
+    texts = [f"Text {i} ." for i in range(5000)]
+    target = tmp_path / "outputs" / "out.npy"  # SIGKILL leaves a temporary file there
+    target.parent.mkdir()
+    flags = ["--cache", str(tmp_path / "cache")]
+    store = EmbeddingStore(tmp_path / "cache")
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    process = start(tiny_model, "-", target, *flags, stdin=subprocess.PIPE)
+    signal.signal(signal.SIGINT, before)
+    assert process.stdin is not None
+    try:
+        process.stdin.write("\n".join(texts).encode())
+        process.stdin.flush()  # and left open: the command waits for more
+        deadline = time.monotonic() + 120
+        while not store.info()["entries"]:
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        process.send_signal(number)
+        assert process.communicate(timeout=60)[1].decode() == told
+    finally:
+        process.kill()
+        process.communicate()
+    assert not (target).exists()
+    killed = store.info()
+    assert 0 < killed["entries"] < len(texts)
+    source = tmp_path / "in.txt"
+    source.write_text("\n".join(texts))
+    run(source, target, *flags)
+    done = store.info()
+    assert done["hits"] - killed["hits"] == killed["entries"]
+    assert done["misses"] - killed["misses"] == len(texts) - killed["entries"]
+    np.testing.assert_allclose(
+        np.load(target), expect(tiny_model, texts), rtol=0, atol=5e-6
+    )
 
 
 @pytest.mark.slow

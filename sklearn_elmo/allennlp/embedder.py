@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from typing import IO
+from typing import IO, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -267,7 +267,7 @@ class ElmoEmbedder:
             tqdm(unit=" sentences", disable=not progress) as bar,
         ):
             write_vectors(
-                input_file,
+                _counted(input_file, bar),
                 output_file_path,
                 lambda token_lists: self.embed_sentences(token_lists, batch_size),
                 output_format=output_format,
@@ -277,6 +277,13 @@ class ElmoEmbedder:
                 dtype=dtype,
                 on_sentence=bar.update,
             )
+
+
+def _counted(lines: Iterable[str], bar: "tqdm[NoReturn]") -> Iterator[str]:
+    """Yield all lines; a bar that comes to its end with them learns how many."""
+    for n_lines, line in enumerate(lines, start=1):
+        bar.total = n_lines
+        yield line
 
 
 def _groups_of_similar_length(lengths: Sequence[int]) -> Iterator[list[int]]:

@@ -11,6 +11,7 @@ from sklearn_elmo.cli.flags import (
     add_token_flags,
     model_of,
 )
+from sklearn_elmo.cli.signals import advice_if_interrupted
 from sklearn_elmo.errors import StoreError
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ def _report(what: str, store: "EmbeddingStore", cleanup: "Cleanup") -> None:
 
 
 def _fill(arguments: argparse.Namespace) -> None:
-    from sklearn_elmo.cli.progress import table_progress
+    from sklearn_elmo.cli.progress import counted, table_progress
     from sklearn_elmo.cli.tables import Table, chunks
     from sklearn_elmo.vectorizer import ElmoVectorizer
 
@@ -142,16 +143,17 @@ def _fill(arguments: argparse.Namespace) -> None:
         precision=arguments.precision,
         batch_tokens=arguments.batch_tokens,
     ).fit([])
+    advice = "Run the same command again to go on from what is in the cache."
     with (
+        advice_if_interrupted("cache fill", advice),
         Table(
             arguments.file,
             format=arguments.format,
             quotes=arguments.quotes,
             delimiter=arguments.delimiter,
         ) as table,
-        table_progress("fill", table, shown=arguments.verbose) as progress,
+        table_progress("fill", shown=arguments.verbose) as bar,
     ):
         texts = (text for _, text in table.texts(arguments.column))
-        for chunk in chunks(texts, lambda text: text):
-            vectorizer.transform(chunk)
-            progress(len(chunk))
+        for chunk in counted(chunks(texts, lambda text: text), table, bar):
+            vectorizer._transform_some(chunk, bar)

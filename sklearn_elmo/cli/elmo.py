@@ -228,7 +228,7 @@ class _Progress:
         self._on_lines = file_friendly or not sys.stderr.isatty()
         self._bar = tqdm(unit=" sentences", disable=self._on_lines)
         self._total = self._done = 0
-        self._shown_at = time.monotonic()
+        self._started_at = self._shown_at = time.monotonic()
 
     def __enter__(self) -> "_Progress":
         return self
@@ -249,6 +249,11 @@ class _Progress:
         self._done += 1
         self._bar.total = self._total
         self._bar.update()
-        if self._on_lines and time.monotonic() - self._shown_at >= _INTERVAL_S:
-            self._shown_at = time.monotonic()
-            sys.stderr.write(f"{self._done} of {self._total} sentences\n")
+        now = time.monotonic()
+        if self._on_lines and now - self._shown_at >= _INTERVAL_S:
+            self._shown_at = now
+            n_left = self._total - self._done
+            left = self._bar.format_interval(
+                (now - self._started_at) / self._done * n_left
+            )
+            sys.stderr.write(f"{self._done} of {self._total} sentences, {left} left\n")

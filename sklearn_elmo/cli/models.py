@@ -5,6 +5,7 @@ import json
 import sys
 from typing import Any
 
+from sklearn_elmo.cli.signals import advice_if_interrupted
 from sklearn_elmo.errors import ModelFileError
 
 __all__ = ["add_parser", "run"]
@@ -126,7 +127,9 @@ def _fetch(arguments: argparse.Namespace) -> None:
         arguments.usage_error("--sha256 goes with one NAME")
     pins = {"weights.hdf5": arguments.sha256} if arguments.sha256 else None
     for name in arguments.model:
-        folder = downloads.fetch(name, progress=not arguments.quiet, sha256=pins)
+        advice = "Run the same command again to go on where the download stopped."
+        with advice_if_interrupted("models fetch", advice):
+            folder = downloads.fetch(name, progress=not arguments.quiet, sha256=pins)
         sys.stdout.write(f"{folder}\n")
         _show_hashes(name)
 

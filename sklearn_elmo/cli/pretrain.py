@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from sklearn_elmo.cli.signals import advice_if_interrupted
 from sklearn_elmo.cli.tables import FORMATS, Table, iterate_texts
 from sklearn_elmo.errors import TextValueError
 
@@ -159,7 +160,13 @@ def _pretrain(arguments: argparse.Namespace) -> None:
     # Errors in paths should show now, not after hours.
     text = _open_text(arguments)
     folder = Path(os.path.expanduser(arguments.folder))
-    with _new_folder(folder):
+    advice = (
+        "With --checkpoint-dir FOLDER, the same command, run again, would go on from "
+        "the last checkpoint."
+        if arguments.checkpoint_dir is None
+        else "Run the same command again to go on from the last checkpoint."
+    )
+    with advice_if_interrupted("pretrain", advice), _new_folder(folder):
         pretrainer.fit(text)
         pretrainer.save(folder, dtype="float16" if arguments.float16 else "float32")
     sys.stderr.write(

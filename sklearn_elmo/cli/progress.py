@@ -1,50 +1,59 @@
 """Progress bars on stderr with totals and remaining time."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sklearn_elmo.cli.tables import Table
 
-__all__ = ["table_progress"]
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+__all__ = ["counted", "table_progress"]
+
+Item = TypeVar("Item")
 
 
 @contextlib.contextmanager
-def table_progress(
-    description: str, table: Table, *, shown: bool
-) -> Iterator[Callable[[int], None]]:
-    """Show how many texts of a table are done.
+def table_progress(description: str, *, shown: bool) -> "Iterator[tqdm[Any]]":
+    """Yield a bar for the texts of a table; `counted` tells it how many there are.
+
+    Parameters
+    ----------
+    description : str
+    shown : bool
+        If False, nothing is shown.
+    """
+    from tqdm import tqdm
+
+    with tqdm(desc=description, unit=" texts", disable=not shown) as bar:
+        yield bar
+        bar.total = bar.n
+        bar.refresh()
+
+
+def counted(
+    pieces: Iterable[list[Item]], table: Table, bar: "tqdm[Any]"
+) -> Iterator[list[Item]]:
+    """Yield lists of rows of a table, and tell a bar how many rows there are.
 
     The number of rows is not known before a file has been read, so it is estimated from
     the share of the file's bytes that the rows so far have taken.
 
     Parameters
     ----------
-    description : str
+    pieces : iterable of lists
     table : Table
         The file that is being read.
-    shown : bool
-        If False, nothing is shown.
-
-    Yields
-    ------
-    callable
-        Call it with the number of texts that have been done since the last call.
+    bar : tqdm
     """
-    if not shown:
-        yield lambda n_texts: None
-        return
-    from tqdm import tqdm
-
-    with tqdm(desc=description, unit="text", total=table.n_rows) as bar:
-
-        def update(n_texts: int) -> None:
-            bar.total = table.n_rows or _estimate(bar.n + n_texts, table.share_read)
-            bar.update(n_texts)
-
-        yield update
-        bar.total = bar.n
+    n_read = 0
+    for piece in pieces:
+        n_read += len(piece)
+        bar.total = table.n_rows or _estimate(n_read, table.share_read)
         bar.refresh()
+        yield piece
 
 
-def _estimate(n_texts: float, share: float | None) -> int | None:
+def _estimate(n_texts: int, share: float | None) -> int | None:
     return round(n_texts / share) if share else None

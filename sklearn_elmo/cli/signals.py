@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator
 from types import FrameType
 
-__all__ = ["Ended", "signals_as_exceptions"]
+__all__ = ["Ended", "advice_if_interrupted", "signals_as_exceptions"]
 
 _RETRY_S = 0.02
 
@@ -72,6 +72,25 @@ def signals_as_exceptions() -> Iterator[None]:
         for number, handler in before.items():
             signal.signal(number, handler)
         sys.unraisablehook = hook_before
+
+
+@contextlib.contextmanager
+def advice_if_interrupted(command: str, advice: str) -> Iterator[None]:
+    """Say on stderr how to go on, if a signal ends the block.
+
+    Parameters
+    ----------
+    command : str
+        Name of the command, for the message.
+    advice : str
+        Whole sentences.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        with contextlib.suppress(OSError):  # the terminal may be gone
+            sys.stderr.write(f"sklearn-elmo {command}: interrupted. {advice}\n")
+        raise
 
 
 def _is_handled(error: BaseException) -> bool:

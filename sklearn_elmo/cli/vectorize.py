@@ -26,7 +26,8 @@ from sklearn_elmo.cli.flags import (
     model_of,
     poolings,
 )
-from sklearn_elmo.cli.progress import table_progress
+from sklearn_elmo.cli.progress import counted, table_progress
+from sklearn_elmo.cli.signals import advice_if_interrupted
 from sklearn_elmo.cli.tables import Table, chunks
 from sklearn_elmo.errors import TextValueError
 from sklearn_elmo.pooling_table import POOLINGS
@@ -57,8 +58,8 @@ Memory does not grow with the file, except for --pooling idf (the vocabulary),
 --layer-mix learned (one row per layer of each text) and --keep with .npz; the first two
 read the file twice.
 
-OUT appears when all is done. To resume after an interruption, use --cache and run the
-same command again: texts that are in the cache are not computed a second time.
+OUT appears when all is done. To be able to resume after an interruption, use --cache:
+the same command, run again, goes on from the texts that are in the cache.
 """
 
 _EPILOG = """\
@@ -193,6 +194,11 @@ def run(arguments: argparse.Namespace) -> None:
     _check_flags(arguments)
     if arguments.quiet:
         warnings.simplefilter("ignore")
+    with advice_if_interrupted("vectorize", _advice(arguments)):
+        _vectorize(arguments)
+
+
+def _vectorize(arguments: argparse.Namespace) -> None:
     started = time.monotonic()
     format = arguments.output_format or output_format(arguments.output)
     learned = arguments.layer_mix == "learned"
@@ -218,15 +224,24 @@ def run(arguments: argparse.Namespace) -> None:
         n_rows = 0
         with (
             open_features(arguments.output, names, arguments.keep, format) as write,
-            table_progress("vectorize", table, shown=arguments.verbose) as progress,
+            table_progress("vectorize", shown=arguments.verbose) as bar,
         ):
-            for piece in itertools.chain([first_piece], pieces):
-                rows = vectorizer.transform(_texts_of(piece))
+            for piece in counted(itertools.chain([first_piece], pieces), table, bar):
+                rows = vectorizer._transform_some(_texts_of(piece), bar)
                 write(rows, [item.kept for item in piece])
-                progress(len(piece))
                 n_rows += len(piece)
     if arguments.verbose:
         _report(arguments.output, n_rows, len(names), time.monotonic() - started)
+
+
+def _advice(arguments: argparse.Namespace) -> str:
+    """Say how to go on after an interruption."""
+    if arguments.cache is None:
+        return (
+            "With --cache FOLDER, the same command, run again, would go on from what "
+            "it has computed."
+        )
+    return "Run the same command again to go on from what is in the cache."
 
 
 def _check_flags(arguments: argparse.Namespace) -> None:
@@ -305,6 +320,7 @@ def _make_vectorizer(arguments: argparse.Namespace) -> "ElmoVectorizer":
         precision=arguments.precision,
         batch_tokens=arguments.batch_tokens,
         split=arguments.split,
+        verbose=arguments.verbose,
     )
 
 

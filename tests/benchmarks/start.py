@@ -1,6 +1,7 @@
 """From import to the first row, and what worker processes share of a model.
 
     python tests/benchmarks/start.py [--shapes default original] [--workers 4]
+    python tests/benchmarks/start.py --imports
 
 Seconds from before ``import sklearn_elmo`` to the first row, best of three processes,
 files in the disk's cache; most of it goes into imports. Memory is the proportional set
@@ -11,9 +12,11 @@ a tiny model. Shapes other than the default get random weights.
 
 import argparse
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -30,6 +33,45 @@ ElmoVectorizer(sys.argv[1]).fit_transform(["The soup was cold ."])
 print(time.perf_counter() - begin, flush=True)
 sys.stdin.read()
 """
+
+
+FIRST_ROW = (
+    "from sklearn_elmo import ElmoVectorizer;"
+    "ElmoVectorizer({}).fit_transform(['The soup was cold .'])"
+)
+LIBRARIES = ("sklearn", "torch", "nltk", "numpy", "h5py", "tqdm", "platformdirs")
+
+
+def show_imports(cache: Path) -> None:
+    """Print medians of fresh processes, and what the first row imports."""
+    starts = {
+        "import": ["-c", "from sklearn_elmo import ElmoVectorizer"],
+        "first row": ["-c", FIRST_ROW.format("")],
+        "first row, full cache": ["-c", FIRST_ROW.format(f"cache={str(cache)!r}")],
+        "--help": ["-m", "sklearn_elmo", "--help"],
+        "models list": ["-m", "sklearn_elmo", "models", "list"],
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in starts}
+    for _ in range(6):  # in turn; the first round warms the disk and the cache
+        for name, arguments in starts.items():
+            begin = time.perf_counter()
+            subprocess.run(
+                [sys.executable, *arguments], stdout=subprocess.DEVNULL, check=True
+            )
+            seconds[name].append(time.perf_counter() - begin)
+    for name, taken in seconds.items():
+        print(f"{name}: {statistics.median(taken[1:]):.2f} s")
+    command = [sys.executable, "-X", "importtime", "-c", starts["first row"][1]]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stderr
+    # A line: microseconds of its own | with its imports | indented name.
+    lines = [line.split("|") for line in said.splitlines() if line.count("|") == 2]
+    for library in LIBRARIES:
+        taken = max(
+            int(total)
+            for _, total, name in lines
+            if name.strip().partition(".")[0] == library
+        )
+        print(f"imported for the first row: {library} {taken / 1e6:.2f} s")
 
 
 class Worker:
@@ -82,7 +124,12 @@ def main() -> None:
         "--shapes", nargs="+", default=["default", "original"], choices=shapes
     )
     parser.add_argument("--workers", type=int, default=4)
+    parser.add_argument("--imports", action="store_true", help="only start-up times")
     options = parser.parse_args()
+    if options.imports:
+        with tempfile.TemporaryDirectory() as scratch:
+            show_imports(Path(scratch))
+        return
     n = options.workers
     print(
         "| shape | first row | bare | one, bare | one | all, bare | all | "

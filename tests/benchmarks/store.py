@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from task_data import read_messages
 
+from sklearn_elmo.atomic_files import write_bytes
 from sklearn_elmo.store import EmbeddingStore, text_key
 from sklearn_elmo.store import view as store_view
 
@@ -130,6 +131,58 @@ def benchmark_lookup(folder: Path) -> None:
     print(f"lookup of 100,000 keys: {seconds:.3f} s")
 
 
+def benchmark_one_text(folder: Path, model: str) -> None:
+    """Transform one text at a time: cached, new to the cache, and without a cache."""
+    from sklearn_elmo.vectorizer import ElmoVectorizer
+
+    known = "The soup was cold and the waiter did not care ."
+    numbers = itertools.count()
+    plain = ElmoVectorizer(model).fit([])
+    cached = ElmoVectorizer(model, cache=folder / "one").fit([])
+    content = np.random.default_rng(0).bytes(40_000)
+
+    def write() -> None:
+        write_bytes(folder / "one" / f"{next(numbers)}.bin", content)
+
+    calls: dict[str, Callable[[], object]] = {
+        "read, no cache": lambda: plain.transform([known]),
+        "cached": lambda: cached.transform([known]),
+        "new, no cache": lambda: plain.transform([f"{known} {next(numbers)}"]),
+        "new, cache": lambda: cached.transform([f"{known} {next(numbers)}"]),
+        "a durable write of 40 kB": write,
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(101):  # in turn, as the machine may change its pace
+        for name, call in calls.items():
+            seconds[name].append(best_of(1, call))
+    ms = {name: 1000 * float(np.median(values[1:])) for name, values in seconds.items()}
+    shown = ", ".join(f"{name} {value:.1f} ms" for name, value in ms.items())
+    hit = ms["cached"] / ms["read, no cache"]
+    miss = ms["new, cache"] / (ms["new, no cache"] + ms["a durable write of 40 kB"])
+    print(f"one text: {shown}; hit / read {hit:.2f}, miss / (read + write) {miss:.2f}")
+
+
+def benchmark_one_of_many(folder: Path) -> None:
+    """Add texts one by one to a store of a million, and find each again."""
+    keys = make_keys(1_000_100)
+    recipe = EmbeddingStore(folder / "many").recipe({})
+
+    def ask(some: list[bytes]) -> None:
+        recipe.get_or_compute(
+            some, {"mean": 4}, lambda few: {"mean": np.ones((len(few), 4))}
+        )
+
+    ask(keys[:1_000_000])
+    misses, hits = [], []
+    for key in keys[1_000_000:]:
+        misses.append(best_of(1, lambda k=key: ask([k])))
+        hits.append(best_of(1, lambda k=key: ask([k])))
+    print(
+        f"one text among a million: miss {1000 * np.median(misses):.1f} ms (longest "
+        f"{1000 * max(misses):.0f}), hit {1000 * np.median(hits):.2f} ms"
+    )
+
+
 def benchmark_opening(folder: Path) -> None:
     from sklearn_elmo.store.checksums import Words
     from sklearn_elmo.store.records import Records
@@ -223,9 +276,17 @@ def benchmark_grid_search(folder: Path, model: str) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", help="also search a grid and classify with it")
+    parser.add_argument(
+        "--sections", nargs="+", default=["one", "rest"], choices=["one", "rest"]
+    )
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        if "one" in arguments.sections:
+            benchmark_one_text(folder, arguments.model or "default")
+            benchmark_one_of_many(folder)
+        if "rest" not in arguments.sections:
+            return
         for n_texts, width in ((20_000, 512), (10_000, 1024)):
             for dtype in ("float32", "float16"):
                 benchmark_hits(folder, n_texts, width, dtype)
