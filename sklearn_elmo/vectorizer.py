@@ -73,8 +73,9 @@ default="average"
         concatenated in the given order.
     tokenizer : {"words", "whitespace", "pretokenized"} or callable, default="words"
         ``"words"`` is NLTK's Penn Treebank word tokenizer, except that quotation marks
-        are left as they are. ``"pretokenized"`` takes lists of str. A callable takes a
-        str and returns a list of str. Do not lowercase: the models are cased.
+        are left as they are. ``"pretokenized"`` takes lists of str, or of objects whose
+        ``text`` is one, such as spaCy's tokens. A callable takes a str and returns such
+        a list. Do not lowercase: the models are cased.
     state : {"zero", "warm"}, default="zero"
         LSTM state that every text starts from. ``"zero"`` gives the published numbers
         of a freshly loaded model. ``"warm"`` is the state after a fixed passage, for

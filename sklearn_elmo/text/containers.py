@@ -6,7 +6,7 @@ an object can only belong to one that is in ``sys.modules`` already.
 """
 
 import sys
-from collections.abc import Mapping, Set
+from collections.abc import Iterable, Mapping, Set
 from numbers import Number
 from typing import Any
 
@@ -35,10 +35,10 @@ def as_texts(
     estimator : str
         Name of the class, for messages.
     pretokenized : bool, default=False
-        Whether every text is a list, tuple or 1-D array of str. A 2-D array of more
-        than one column is refused, even one of str: its rows could be texts of equal
-        length, or its columns features. A *list* of token lists of equal length is
-        accepted.
+        Whether every text is a list, tuple or 1-D array of str, or of objects whose
+        ``text`` is one, such as spaCy's tokens and documents. A 2-D array of more than
+        one column is refused, even one of str: its rows could be texts of equal length,
+        or its columns features. A *list* of token lists of equal length is accepted.
     refuse_missing : bool, default=False
         Whether a missing text is an error.
 
@@ -245,6 +245,8 @@ def _as_tokens(row: int, value: Any, estimator: str) -> list[str] | None:
         value = value.tolist()
     elif (column := _list_inner_column(value)) is not None:
         value = column
+    elif isinstance(getattr(value, "text", None), str) and isinstance(value, Iterable):
+        value = list(value)  # a document of spaCy's, or a part of one
     if isinstance(value, (list, tuple)):
         return check_tokens(row, value, estimator)
     if is_missing(value):
@@ -269,14 +271,14 @@ def check_tokens(
     estimator: str,
     source: str = "the input",
 ) -> list[str]:
-    """Raise unless every token of a text is a str.
+    """Return the tokens of a text as str; refuse what is none.
 
     Parameters
     ----------
     row : int
         Position of the text, for the message.
     tokens : list or tuple
-        The tokens of one text.
+        The tokens of one text: str, or objects whose ``text`` is one, such as spaCy's.
     estimator : str
         Name of the class, for the message.
     source : str, default="the input"
@@ -290,7 +292,7 @@ def check_tokens(
     Raises
     ------
     TextTypeError
-        A token is not a str; names row, token position, type and value.
+        A token is neither; names row, token position, type and value.
 
     Examples
     --------
@@ -299,15 +301,18 @@ def check_tokens(
     """
     if set(map(type, tokens)) <= {str}:
         return tokens if type(tokens) is list else list(tokens)
+    texts = []
     for position, token in enumerate(tokens):
-        if not isinstance(token, str):
+        text = token if isinstance(token, str) else getattr(token, "text", None)
+        if not isinstance(text, str):
             message = (
                 f"Token {position} of row {row} of {source} is {_name_type(token)} "
                 f"({quote(token)}); {estimator} needs tokens that are str. "
                 f"{_advise_token(token)}"
             )
             raise TextTypeError(message)
-    return [str.__str__(token) for token in tokens]
+        texts.append(str.__str__(text))
+    return texts
 
 
 def _list_inner_column(value: Any) -> list[Any] | None:
