@@ -11,8 +11,9 @@ import h5py
 import numpy as np
 import pytest
 import reference_numpy
+import torch
 
-from sklearn_elmo.allennlp import ElmoEmbedder
+from sklearn_elmo.allennlp import Elmo, ElmoEmbedder, batch_to_ids
 from sklearn_elmo.allennlp import embedder as embedder_module
 from sklearn_elmo.errors import (
     InvalidParameterError,
@@ -408,3 +409,33 @@ def test_tokens_of_spacy_s_kind_are_embedded(tiny_model: Path) -> None:
     found = make_embedder(tiny_model).embed_sentence(tokens)
     expected = make_embedder(tiny_model).embed_sentence(["I", "ate"])
     np.testing.assert_array_equal(found, expected)
+
+
+@pytest.fixture
+def huge_model(make_model) -> Path:
+    """Weights that are finite, and products of them that are not."""
+    folder = make_model(seed=4)
+    with h5py.File(folder / "weights.hdf5", "r+") as file:
+        for name in ("char_embed", "CNN_proj/W_proj"):
+            file[name][...] *= 1e20
+    return folder
+
+
+def test_vectors_that_are_not_finite_name_the_model(
+    huge_model: Path, tmp_path: Path
+) -> None:
+    embedder = make_embedder(huge_model)
+    match = r"weights\.hdf5' .* sentence 'The cat' are not finite"
+    for embed in (embedder.embed_batch, embedder.batch_to_embeddings):
+        with pytest.raises(ModelFileError, match=match):
+            embed([["The", "cat"]])
+    assert embedder.elmo_bilm._elmo_lstm._states is None
+    with pytest.raises(ModelFileError, match=match):
+        embedder.embed_file(as_file(["The cat"]), tmp_path / "out.hdf5")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_module_returns_what_torch_gives(huge_model: Path) -> None:
+    """As in AllenNLP: training code looks at its loss."""
+    vectors = Elmo(huge_model)(batch_to_ids([["The", "cat"]]))["elmo_representations"]
+    assert not torch.isfinite(vectors[0]).all()

@@ -374,3 +374,15 @@ def test_progress_on_lines_tells_the_time_left(
     lines = capsys.readouterr().err.splitlines()
     assert re.fullmatch(r"2 of 5 sentences, \d\d:\d\d left", lines[1])
     assert lines[4:] == ["5 of 5 sentences, 00:00 left", "5 sentences, done"]
+
+
+def test_vectors_that_are_not_finite_exit_1_and_leave_no_file(
+    make_model, sentences: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = make_model(seed=4)
+    with h5py.File(folder / "weights.hdf5", "r+") as file:
+        for name in ("char_embed", "CNN_proj/W_proj"):
+            file[name][...] *= 1e20
+    assert run(folder, sentences, tmp_path / "out.hdf5", "--all") == 1
+    assert f"The model '{folder}' has weights so large" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == [sentences]

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from sklearn_elmo.allennlp.character_ids import batch_to_ids
+from sklearn_elmo.allennlp.character_ids import batch_to_ids, text_of
 from sklearn_elmo.allennlp.elmo_bilm import ElmoBiLm, StateMode
 from sklearn_elmo.allennlp.elmo_lstm import ElmoLstm
 from sklearn_elmo.allennlp.hdf5_output import FileDtype, OutputFormat, write_vectors
@@ -23,7 +23,8 @@ from sklearn_elmo.errors import (
     ModelFileError,
     SklearnElmoWarning,
 )
-from sklearn_elmo.messages import warn_caller
+from sklearn_elmo.messages import quote, warn_caller
+from sklearn_elmo.models import DEFAULT_MODEL
 
 __all__ = ["DEFAULT_BATCH_SIZE", "ElmoEmbedder"]
 
@@ -50,6 +51,11 @@ class ElmoEmbedder:
         second time), zeros, or one fixed state that depends only on the model.
     model : path or str, optional
         Registered name, folder or zip file of the model; leave the two files out.
+
+    Notes
+    -----
+    Vectors that are not finite raise a ModelFileError that names the model, where
+    AllenNLP returned NaN; the state is then reset. The trainable `Elmo` returns NaN.
 
     Examples
     --------
@@ -79,6 +85,7 @@ class ElmoEmbedder:
         elif options_file is None and weight_file is None:
             _warn_of_default_model()
         self.indexer = ELMoTokenCharactersIndexer()
+        self._model_name = os.fspath(weight_file or options_file or DEFAULT_MODEL)
         self.elmo_bilm = _read_bilm(options_file, weight_file, state).eval()
         self.cuda_device = cuda_device
 
@@ -125,6 +132,11 @@ class ElmoEmbedder:
             Without ``<S>`` and ``</S>``; padding is 0. *Shape:* ``(B, L + 1, T, D)``.
         mask : Tensor
             *Shape:* ``(B, T)``, int64.
+
+        Raises
+        ------
+        ModelFileError
+            If the weights are so large that vectors are not finite.
         """
         return self._run(batch)
 
@@ -141,7 +153,25 @@ class ElmoEmbedder:
                 remove_sentence_boundaries(layer, output["mask"])
                 for layer in output["activations"]
             ]
-        return torch.stack([layer for layer, _ in pairs], dim=1), pairs[0][1]
+        layers = torch.stack([layer for layer, _ in pairs], dim=1)
+        self._check_finite(layers, batch)
+        return layers, pairs[0][1]
+
+    def _check_finite(self, layers: Tensor, batch: Sequence[Sequence[str]]) -> None:
+        """Refuse results that AllenNLP returns, and writes to files, as NaN."""
+        is_finite = torch.isfinite(layers).flatten(1).all(dim=1)
+        if is_finite.all():
+            return
+        if isinstance(self.elmo_bilm._elmo_lstm, ElmoLstm):
+            # The state is not finite either, and would spoil all further sentences.
+            self.reset_states()
+        sentence = " ".join(map(text_of, batch[int(is_finite.int().argmin())]))
+        message = (
+            f"The model {self._model_name!r} has weights so large that the vectors of "
+            f"the sentence {quote(sentence)} are not finite. Check its weight file, or "
+            "use another model."
+        )
+        raise ModelFileError(message)
 
     def embed_sentence(self, sentence: Sequence[str]) -> FloatArray:
         """Embed one sentence.
