@@ -1,5 +1,6 @@
 """Private places of AllenNLP's classes that old code reads and writes."""
 
+import copy
 import json
 import pickle
 import shutil
@@ -395,13 +396,13 @@ def test_character_encoder_can_be_wrapped(elmo: Elmo) -> None:
         ("_elmo_lstm._elmo_lstm", "input_size"),
         ("_elmo_lstm._elmo_lstm", "num_layers"),
         ("_elmo_lstm._elmo_lstm", "forward_layers"),
-        ("_elmo_lstm._elmo_lstm.forward_layer_0", "go_forward"),
-        ("_elmo_lstm._elmo_lstm.forward_layer_0", "recurrent_dropout_probability"),
+        ("_elmo_lstm._elmo_lstm.forward_layer_0", "cell_size"),
         ("_elmo_lstm._token_embedder", "_options"),
         ("_elmo_lstm._token_embedder", "_weight_file"),
         ("_elmo_lstm._token_embedder", "output_dim"),
         ("_elmo_lstm._token_embedder", "requires_grad"),
         ("_elmo_lstm._token_embedder", "_convolutions"),
+        ("_elmo_lstm._token_embedder._highways", "_input_dim"),
     ],
 )
 @pytest.mark.parametrize("value", [None, 3, torch.nn.Identity(), torch.zeros(1)])
@@ -417,7 +418,6 @@ def test_places_that_nothing_would_read_cannot_be_set(
     [
         ("_elmo_lstm", "_states"),
         ("_elmo_lstm._elmo_lstm", "_lstm_forward"),
-        ("_elmo_lstm._elmo_lstm.forward_layer_0", "recurrent_dropout_probability"),
         ("_elmo_lstm._token_embedder", "_load_weights"),
         ("_elmo_lstm._token_embedder", "_load_cnn_weights"),
     ],
@@ -425,6 +425,32 @@ def test_places_that_nothing_would_read_cannot_be_set(
 def test_places_that_do_not_exist_say_so(elmo: Elmo, place: str, name: str) -> None:
     with pytest.raises(AttributeError, match="unlike AllenNLP's class"):
         getattr(elmo.get_submodule(place), name)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda options: options.update(char_cnn={}),
+        lambda options: options.__setitem__("lstm", {}),
+        lambda options: options["char_cnn"].__setitem__("activation", "tanh"),
+        lambda options: options["lstm"].pop("dim"),
+    ],
+)
+def test_options_cannot_be_changed_without_effect(elmo: Elmo, change) -> None:
+    encoder = elmo._elmo_lstm._token_embedder
+    with pytest.raises(TypeError, match="_options cannot be changed"):
+        change(encoder._options)
+    copied = copy.deepcopy(encoder._options)
+    copied["lstm"]["dim"] = 3  # a copy is the caller's own
+    assert pickle.loads(pickle.dumps(encoder._options)) == encoder._options
+    assert encoder._options["lstm"]["dim"] == 16
+
+
+def test_activation_of_the_highways_can_be_set(elmo: Elmo) -> None:
+    before = embed(elmo)
+    elmo.reset_states()
+    elmo._elmo_lstm._token_embedder._highways._activation = torch.tanh
+    assert np.abs(embed(elmo) - before).max() > 1e-3
 
 
 # Parameters.

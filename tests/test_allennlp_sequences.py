@@ -19,7 +19,7 @@ from sklearn_elmo.allennlp.sequences import (
     remove_sentence_boundaries,
     sort_batch_by_length,
 )
-from sklearn_elmo.errors import InvalidParameterError, ModelFileError
+from sklearn_elmo.errors import ModelFileError
 
 # The last mask has a gap, as a token without characters makes it.
 MASK = torch.tensor([[1, 1, 1, 1], [1, 0, 0, 0], [0, 0, 0, 0], [1, 0, 1, 0]])
@@ -211,8 +211,3 @@ def test_elmo_lstm_reads_weights(tiny_model: Path) -> None:
         ElmoLstm(8, 8, 17, 2).load_weights(tiny_model / "weights.hdf5")
     with pytest.raises(FileNotFoundError):
         lstm.load_weights(tiny_model / "nothing.hdf5")
-
-
-def test_elmo_lstm_refuses_recurrent_dropout() -> None:
-    with pytest.raises(InvalidParameterError, match="'recurrent_dropout_probability'"):
-        ElmoLstm(3, 4, 5, 1, recurrent_dropout_probability=0.1)

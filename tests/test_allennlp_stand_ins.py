@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -23,15 +24,18 @@ from sklearn_elmo.allennlp.character_encoding import (
     TimeDistributed,
     TokenCharactersEncoder,
 )
-from sklearn_elmo.allennlp.character_ids import ElmoCharacterMapper
+from sklearn_elmo.allennlp.character_ids import (
+    ElmoCharacterMapper,
+    make_boundary_characters,
+)
 from sklearn_elmo.allennlp.character_indexer import TokenCharactersIndexer
 from sklearn_elmo.allennlp.embedding import Embedding
+from sklearn_elmo.allennlp.highway import Highway
 from sklearn_elmo.allennlp.indexers import TokenIndexer
 from sklearn_elmo.allennlp.instances import BasicIterator, Batch, Instance, TextField
 from sklearn_elmo.allennlp.params import Params
 from sklearn_elmo.allennlp.registrable import Registrable
 from sklearn_elmo.allennlp.small_parts import (
-    Highway,
     OutOfScopeError,
     Tqdm,
     lazy_groups_of,
@@ -524,8 +528,68 @@ def test_groups_are_lazy_and_bars_slow() -> None:
 def test_highway_carries_at_first() -> None:
     highway = Highway(4, num_layers=2)
     assert highway._layers[1].bias[4:].tolist() == [1.0] * 4
-    with pytest.raises(OutOfScopeError, match="relu"):
-        Highway(4, activation=torch.tanh)
+
+
+@pytest.mark.parametrize("activation", [torch.relu, torch.tanh, lambda x: 2 * x])
+def test_highway_has_any_activation(activation: Callable) -> None:
+    highway = Highway(3, activation=activation)
+    inputs = torch.randn(5, 3)
+    linear = highway._layers[0]
+    transform, carry = (inputs @ linear.weight.T + linear.bias).split(3, dim=1)
+    gate = 1 / (1 + torch.exp(-carry))
+    expected = gate * inputs + (1 - gate) * activation(transform)
+    torch.testing.assert_close(highway(inputs), expected)
+    highway._activation = torch.zeros_like
+    torch.testing.assert_close(highway(inputs), gate * inputs)
+
+
+def test_indexers_can_be_written_with_the_type_of_their_ids() -> None:
+    """AllenNLP's TokenIndexer was generic: ``class My(TokenIndexer[List[int]])``."""
+
+    class LengthIndexer(TokenIndexer[list[int]]):
+        def tokens_to_indices(
+            self, tokens: list, vocabulary: object, index_name: str
+        ) -> dict[str, list]:
+            return {index_name: [len(token.text) for token in tokens]}
+
+    assert LengthIndexer.__bases__ == (TokenIndexer,)
+    field = TextField([Token("a"), Token("cat")], {"n": LengthIndexer()})
+    field.index(Vocabulary())
+    assert field.get_padding_lengths() == {"n_length": 2}
+
+
+def test_vocabulary_has_allennlp_s_private_tables() -> None:
+    vocabulary = Vocabulary(tokens_to_add={"tokens": ["a"], "labels": ["X"]})
+    assert vocabulary._token_to_index["tokens"]["a"] == 2
+    assert vocabulary._index_to_token["labels"] == {0: "X"}
+    vocabulary._oov_token = "a"
+    assert vocabulary.get_token_index("unknown") == 2
+    vocabulary = Vocabulary()
+    vocabulary._padding_token, vocabulary._oov_token = "<pad>", "<unk>"
+    vocabulary.add_token_to_namespace("a")
+    words = {"<pad>": 0, "<unk>": 1, "a": 2}
+    assert vocabulary.get_token_to_index_vocabulary() == words
+
+
+def test_mappers_of_one_s_own_make_their_boundaries() -> None:
+    ids = make_boundary_characters(7, 0, 1, 2, 5)
+    assert ids == [1, 7, 2, 0, 0]
+
+
+def test_constants_of_the_mapper_cannot_be_set() -> None:
+    for name in ("max_word_length", "padding_character", "bos_token"):
+        before = getattr(ElmoCharacterMapper, name)
+        with pytest.raises(AttributeError, match=f"{name} cannot be set"):
+            setattr(ElmoCharacterMapper, name, 30)
+        assert getattr(ElmoCharacterMapper, name) == before
+
+    class Mapper(ElmoCharacterMapper):
+        def convert_word_to_char_ids(self, word: str) -> list[int]:
+            return [1] * 50
+
+    indexer = ELMoTokenCharactersIndexer()
+    indexer._mapper = Mapper()
+    assert indexer.tokens_to_indices(["a"], None, "ids")["ids"] == [[1] * 50]
 
 
 def test_trainer_and_models_are_out_of_scope() -> None:

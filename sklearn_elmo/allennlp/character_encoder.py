@@ -5,13 +5,14 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from sklearn_elmo.allennlp.highway import Highway
 from sklearn_elmo.allennlp.model_files import (
     FileName,
     parameters_of,
     read_files,
     weight_path,
 )
-from sklearn_elmo.allennlp.old_places import OldPlaces
+from sklearn_elmo.allennlp.old_places import OldPlaces, ReadOnlyDict
 from sklearn_elmo.allennlp.sequences import add_sentence_boundary_token_ids
 from sklearn_elmo.bilm.char_cnn import CharacterCnn
 from sklearn_elmo.bilm.characters import (
@@ -71,6 +72,7 @@ class ElmoCharacterEncoder(OldPlaces, CharacterCnn):
             files = read_files(options_file, weight_file)
         layout = WeightLayout.of(files.options, files.arrays)
         super().__init__(files.options, has_projection=layout.has_token_projection)
+        self._highways = Highway(files.options.n_filters, files.options.n_highway)
         self.load_state_dict(parameters_of(files, "_token_embedder."))
         self.requires_grad_(requires_grad)
         self._file_names = (options_file, weight_file)
@@ -99,8 +101,8 @@ class ElmoCharacterEncoder(OldPlaces, CharacterCnn):
 
     @property
     def _options(self) -> dict[str, Any]:
-        """The options in the layout of ``options.json``."""
-        return self.options.to_dict()
+        """The options in the layout of ``options.json``; cannot be changed."""
+        return ReadOnlyDict.of(self.options.to_dict(), "_options", _NEW_ENCODER)
 
     @property
     def _weight_file(self) -> str:

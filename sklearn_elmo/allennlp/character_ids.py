@@ -16,7 +16,13 @@ from sklearn_elmo.bilm.characters import (
 from sklearn_elmo.errors import SklearnElmoWarning, TextTypeError
 from sklearn_elmo.messages import quote, warn_caller
 
-__all__ = ["ElmoCharacterMapper", "TokenTypeError", "batch_to_ids", "text_of"]
+__all__ = [
+    "ElmoCharacterMapper",
+    "TokenTypeError",
+    "batch_to_ids",
+    "make_boundary_characters",
+    "text_of",
+]
 
 
 class TokenTypeError(TextTypeError, AttributeError):
@@ -111,11 +117,33 @@ def text_of(token: Any, place: str = "A token") -> str:
     return text
 
 
-def _boundary_ids(token: str) -> list[int]:
-    return [character - 1 for character in token_to_character_ids(token)]
+def make_boundary_characters(
+    character: int,
+    padding_character: int,
+    beginning_of_word_character: int,
+    end_of_word_character: int,
+    max_word_length: int,
+) -> list[int]:
+    """Return the character ids of a word of one character, such as ``<S>``.
+
+    Character mappers of old code call it by AllenNLP's name ``_make_bos_eos``.
+    """
+    ids = [beginning_of_word_character, character, end_of_word_character]
+    return ids + [padding_character] * (max_word_length - len(ids))
 
 
-class ElmoCharacterMapper:
+class _FixedConstants(type):
+    """Class of classes whose constants cannot be set."""
+
+    def __setattr__(cls, name: str, value: Any) -> None:
+        message = (
+            f"{cls.__name__}.{name} cannot be set: the new value would have no effect. "
+            "Pass max_characters to batch_to_ids, or write a mapper of your own."
+        )
+        raise AttributeError(message)
+
+
+class ElmoCharacterMapper(metaclass=_FixedConstants):
     """Character ids of words, with the constants of AllenNLP's ``ELMoCharacterMapper``.
 
     The constants are raw ids. `convert_word_to_char_ids` adds 1 to all of them, so that
@@ -140,8 +168,12 @@ class ElmoCharacterMapper:
     padding_character: ClassVar = 260
     bos_token: ClassVar = BEGIN_SENTENCE
     eos_token: ClassVar = END_SENTENCE
-    beginning_of_sentence_characters: ClassVar = _boundary_ids(BEGIN_SENTENCE)
-    end_of_sentence_characters: ClassVar = _boundary_ids(END_SENTENCE)
+    beginning_of_sentence_characters: ClassVar = make_boundary_characters(
+        256, 260, 258, 259, DEFAULT_MAX_CHARACTERS
+    )
+    end_of_sentence_characters: ClassVar = make_boundary_characters(
+        257, 260, 258, 259, DEFAULT_MAX_CHARACTERS
+    )
 
     def __init__(self, tokens_to_add: Mapping[str, int] | None = None) -> None:
         self.tokens_to_add = dict(tokens_to_add or {})

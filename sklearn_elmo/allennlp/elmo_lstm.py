@@ -6,20 +6,23 @@ from typing import ClassVar, Self
 import torch
 from torch import Tensor, nn
 
-from sklearn_elmo.allennlp.elmo_lstm_layer import ElmoLstmLayer
 from sklearn_elmo.allennlp.encoder_base import EncoderBase
+from sklearn_elmo.allennlp.lstm_cell_with_projection import LstmCellWithProjection
 from sklearn_elmo.allennlp.model_files import FileName, read_lstm_parameters
-from sklearn_elmo.allennlp.sequences import get_lengths_from_binary_sequence_mask
-from sklearn_elmo.bilm.lstm import DIRECTIONS, BiLstm, LstmState
+from sklearn_elmo.allennlp.sequences import (
+    get_lengths_from_binary_sequence_mask,
+    sort_batch_by_length,
+)
+from sklearn_elmo.bilm.lstm import DIRECTIONS, Direction, LstmState
 from sklearn_elmo.bilm.options import BiLmOptions
-from sklearn_elmo.errors import InvalidParameterError, TextValueError
+from sklearn_elmo.errors import TextValueError
 
 __all__ = ["ElmoLstm"]
 
 _FIXED_SIZE = "Build another ElmoLstm for other sizes."
 
 
-class ElmoLstm(EncoderBase, BiLstm):
+class ElmoLstm(EncoderBase):
     """Stacked LSTMs in two directions with skip connections, as AllenNLP's `ElmoLstm`.
 
     Parameters
@@ -29,13 +32,8 @@ class ElmoLstm(EncoderBase, BiLstm):
     requires_grad : bool, default=False
         Whether weights that `load_weights` reads can be trained.
     recurrent_dropout_probability : float, default=0.0
-        Only 0 is supported.
+        As in `LstmCellWithProjection`.
     memory_cell_clip_value, state_projection_clip_value : float, optional
-
-    Raises
-    ------
-    InvalidParameterError
-        If a recurrent dropout is asked for.
 
     Examples
     --------
@@ -71,13 +69,6 @@ class ElmoLstm(EncoderBase, BiLstm):
         memory_cell_clip_value: float | None = None,
         state_projection_clip_value: float | None = None,
     ) -> None:
-        if recurrent_dropout_probability:
-            message = (
-                "The 'recurrent_dropout_probability' parameter of ElmoLstm must be 0. "
-                f"Got {recurrent_dropout_probability!r} instead. No released model "
-                "uses recurrent dropout."
-            )
-            raise InvalidParameterError(message)
         options = BiLmOptions(
             n_layers=num_layers,
             cell_dim=cell_size,
@@ -95,6 +86,7 @@ class ElmoLstm(EncoderBase, BiLstm):
         )
         self._build(options, input_size, has_projection=True)
         for layer in (*self.forward_layers, *self.backward_layers):
+            layer.recurrent_dropout_probability = recurrent_dropout_probability
             layer.reset_parameters()
         self.requires_grad = requires_grad
 
@@ -115,15 +107,15 @@ class ElmoLstm(EncoderBase, BiLstm):
             # Both directions of a layer in turn: the order of AllenNLP's parameters,
             # on which the states of its optimizers depend.
             for direction in DIRECTIONS:
-                layer = ElmoLstmLayer(
+                layer = LstmCellWithProjection.without_weights(
                     input_size if index == 0 else options.projection_dim,
                     options.projection_dim,
                     options.cell_dim,
                     direction == "forward",
-                    options.cell_clip,
-                    options.proj_clip,
                     has_projection,
                 )
+                layer.memory_cell_clip_value = options.cell_clip
+                layer.state_projection_clip_value = options.proj_clip
                 self.add_module(f"{direction}_layer_{index}", layer)
 
     @property
@@ -146,15 +138,22 @@ class ElmoLstm(EncoderBase, BiLstm):
         """Number of layers, L."""
         return self.options.n_layers
 
-    @property
-    def forward_layers(self) -> list[ElmoLstmLayer]:
-        """The layers that read from left to right, lowest first."""
-        return self.layers("forward")  # type: ignore[return-value]
+    def layers(self, direction: Direction) -> list[LstmCellWithProjection]:
+        """Return the layers of one direction, lowest first."""
+        return [
+            self.get_submodule(f"{direction}_layer_{index}")  # type: ignore[misc]
+            for index in range(self.num_layers)
+        ]
 
     @property
-    def backward_layers(self) -> list[ElmoLstmLayer]:
+    def forward_layers(self) -> list[LstmCellWithProjection]:
+        """The layers that read from left to right, lowest first."""
+        return self.layers("forward")
+
+    @property
+    def backward_layers(self) -> list[LstmCellWithProjection]:
         """The layers that read from right to left, lowest first."""
-        return self.layers("backward")  # type: ignore[return-value]
+        return self.layers("backward")
 
     def load_weights(self, weight_file: FileName) -> None:
         """Read the weights of all layers from a model's HDF5 file.
@@ -173,7 +172,7 @@ class ElmoLstm(EncoderBase, BiLstm):
         self.load_state_dict(read_lstm_parameters(weight_file, self.options))
         self.requires_grad_(self.requires_grad)
 
-    def forward(  # type: ignore[override]  # AllenNLP's signature, not BiLstm's
+    def forward(
         self,
         inputs: Tensor,
         mask: Tensor,
@@ -219,10 +218,40 @@ class ElmoLstm(EncoderBase, BiLstm):
             )
             state = h, c
         lengths = get_lengths_from_binary_sequence_mask(mask)
-        layers, new_state = BiLstm.forward(self, inputs, lengths, state)
+        layers, new_state = self._run(inputs, lengths, state)
         if self.stateful:
             self._carry(new_state, state_rows)
-        return torch.stack(layers)
+        return layers
+
+    def _run(
+        self, inputs: Tensor, lengths: Tensor, state: LstmState | None
+    ) -> tuple[Tensor, LstmState]:
+        """Return all layers ``(L, B, T, 2P)`` and the state after each row."""
+        inputs, lengths, restore, order = sort_batch_by_length(
+            inputs, lengths.to(inputs.device)
+        )
+        pairs = []  # outputs, h and c of each layer, both directions side by side
+        current = dict.fromkeys(DIRECTIONS, inputs)
+        for index in range(self.num_layers):
+            parts: list[tuple[Tensor, Tensor, Tensor]] = []
+            for number, direction in enumerate(DIRECTIONS):
+                start = None
+                if state is not None:
+                    start = tuple(
+                        part[index, order].chunk(2, dim=-1)[number][None]
+                        for part in state
+                    )
+                layer = self.get_submodule(f"{direction}_layer_{index}")
+                output, (h, c) = layer(current[direction], lengths, start)
+                if index > 0 and self.options.use_skip_connections:
+                    output = output + current[direction]
+                current[direction] = output
+                parts.append((output, h[0], c[0]))
+            pairs.append(
+                [torch.cat(pair, dim=-1)[restore] for pair in zip(*parts, strict=True)]
+            )
+        layers, h, c = (torch.stack(part) for part in zip(*pairs, strict=True))
+        return layers, (h, c)
 
     def _carried_state(self, rows: Tensor, like: Tensor) -> LstmState | None:
         if self._states is None:

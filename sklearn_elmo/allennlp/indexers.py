@@ -40,6 +40,10 @@ class TokenIndexer(Registrable):
     def __init__(self, token_min_padding_length: int = 0) -> None:
         self._token_min_padding_length = token_min_padding_length
 
+    def __class_getitem__(cls, token_type: Any) -> type["TokenIndexer"]:
+        """Return the class itself, for old code that writes ``TokenIndexer[int]``."""
+        return cls
+
     def count_vocab_items(self, token: Any, counter: Any) -> None:
         """Add the vocabulary items of a token to ``counter[namespace][item]``."""
         raise NotImplementedError

@@ -50,6 +50,7 @@ _SEQUENCES = dict.fromkeys(
     (
         "add_sentence_boundary_token_ids",
         "get_device_of",
+        "get_dropout_mask",
         "get_lengths_from_binary_sequence_mask",
         "get_mask_from_sequence_lengths",
         "get_text_field_mask",
@@ -105,6 +106,7 @@ _MODULES: Mapping[str, Mapping[str, str]] = {
     "data.token_indexers.elmo_indexer": {
         "ELMoCharacterMapper": "character_ids.ElmoCharacterMapper",
         "ELMoTokenCharactersIndexer": "indexers",
+        "_make_bos_eos": "character_ids.make_boundary_characters",
     },
     "data.token_indexers.single_id_token_indexer": {"SingleIdTokenIndexer": "indexers"},
     "data.token_indexers.token_characters_indexer": {
@@ -113,10 +115,14 @@ _MODULES: Mapping[str, Mapping[str, str]] = {
     "data.token_indexers.token_indexer": {"TokenIndexer": "indexers"},
     "data.tokenizers": {"Token": "vocabulary"},
     "data.tokenizers.token": {"Token": "vocabulary"},
-    "data.vocabulary": {"Vocabulary": "vocabulary"},
+    "data.vocabulary": {
+        "DEFAULT_OOV_TOKEN": "vocabulary.UNKNOWN_TOKEN",
+        "DEFAULT_PADDING_TOKEN": "vocabulary.PADDING_TOKEN",
+        "Vocabulary": "vocabulary",
+    },
     "modules": {
         "Elmo": "elmo",
-        "Highway": "small_parts",
+        "Highway": "highway",
         "ScalarMix": "scalar_mix",
         "TimeDistributed": "character_encoding",
         **_TEXT_FIELD_EMBEDDERS,
@@ -126,7 +132,10 @@ _MODULES: Mapping[str, Mapping[str, str]] = {
     "modules.elmo": _ELMO,
     "modules.elmo_lstm": {"ElmoLstm": "elmo_lstm"},
     "modules.encoder_base": {"_EncoderBase": "encoder_base.EncoderBase"},
-    "modules.highway": {"Highway": "small_parts"},
+    "modules.lstm_cell_with_projection": {
+        "LstmCellWithProjection": "lstm_cell_with_projection"
+    },
+    "modules.highway": {"Highway": "highway"},
     "modules.scalar_mix": {"ScalarMix": "scalar_mix"},
     "modules.seq2vec_encoders.cnn_encoder": {"CnnEncoder": "character_encoding"},
     "modules.text_field_embedders": _TEXT_FIELD_EMBEDDERS,
@@ -149,6 +158,7 @@ _MODULES: Mapping[str, Mapping[str, str]] = {
         "TokenCharactersEncoder": "character_encoding"
     },
     "modules.token_embedders.token_embedder": {"TokenEmbedder": "token_embedder"},
+    "nn.initializers": {"block_orthogonal": "lstm_cell_with_projection"},
     "nn.util": _SEQUENCES,
 }
 

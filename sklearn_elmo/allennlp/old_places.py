@@ -1,11 +1,39 @@
 """Attributes that old code knows and that cannot take any value."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from torch import nn
 
-__all__ = ["OldPlaces"]
+__all__ = ["OldPlaces", "ReadOnlyDict"]
+
+
+class ReadOnlyDict(dict[str, Any]):
+    """Dict, and dicts in it, that refuse new values, which nothing would read."""
+
+    _message = ""
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any], place: str, advice: str) -> Self:
+        """Copy a mapping; `place` and `advice` go into messages."""
+        copy = cls(
+            (key, cls.of(value, place, advice) if isinstance(value, dict) else value)
+            for key, value in values.items()
+        )
+        copy._message = (
+            f"{place} cannot be changed: the new value would have no effect. {advice}"
+        )
+        return copy
+
+    def __reduce__(self) -> Any:
+        """Pickle and copy as a plain dict."""
+        return dict, (dict(self),)
+
+    def _refuse(self, *_: object, **__: object) -> Any:
+        raise TypeError(self._message)
+
+    __setitem__ = __delitem__ = _refuse
+    update = pop = popitem = clear = setdefault = __ior__ = _refuse
 
 
 class OldPlaces(nn.Module):

@@ -14,6 +14,7 @@ from sklearn_elmo.errors import TextValueError
 __all__ = [
     "add_sentence_boundary_token_ids",
     "get_device_of",
+    "get_dropout_mask",
     "get_lengths_from_binary_sequence_mask",
     "get_mask_from_sequence_lengths",
     "get_text_field_mask",
@@ -197,3 +198,9 @@ def move_to_device(obj: Any, cuda_device: int) -> Any:
 def get_device_of(tensor: Tensor) -> int:
     """Return the number of the GPU that holds a tensor, -1 for the CPU."""
     return tensor.get_device() if tensor.is_cuda else -1
+
+
+def get_dropout_mask(dropout_probability: float, tensor_for_masking: Tensor) -> Tensor:
+    """Return a tensor's dropout mask: 0, or 1 / (1 - p) for what is kept."""
+    kept = torch.rand_like(tensor_for_masking) > dropout_probability
+    return kept.to(tensor_for_masking) / (1 - dropout_probability)

@@ -7,16 +7,12 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any, ClassVar, TypeVar
 
-import torch
-from torch import Tensor, nn
 from tqdm import tqdm as _tqdm
 
-from sklearn_elmo.bilm import char_cnn
 from sklearn_elmo.errors import SklearnElmoError
 
 __all__ = [
     "ALLENNLP_VERSION",
-    "Highway",
     "OutOfScopeError",
     "Subcommand",
     "Tqdm",
@@ -120,36 +116,6 @@ class Tqdm:
         return _tqdm(
             *arguments, **{"mininterval": Tqdm.default_mininterval, **keywords}
         )
-
-
-class Highway(char_cnn.Highway):
-    """Highway layers that carry their inputs at first, as AllenNLP's.
-
-    Parameters
-    ----------
-    input_dim : int
-    num_layers : int, default=1
-    activation : callable, default=torch.nn.functional.relu
-        Only relu is supported.
-    """
-
-    def __init__(
-        self,
-        input_dim: int,
-        num_layers: int = 1,
-        activation: Callable[[Tensor], Tensor] = nn.functional.relu,
-    ) -> None:
-        is_relu = isinstance(activation, nn.ReLU) or activation in (
-            nn.functional.relu,
-            torch.relu,
-        )
-        if not is_relu:
-            message = f"Highway has relu as its activation only. Got {activation!r}."
-            raise OutOfScopeError(message)
-        super().__init__(input_dim, num_layers)
-        for layer in self._layers:
-            assert isinstance(layer, nn.Linear)
-            layer.bias.data[input_dim:] = 1.0
 
 
 def train_model(*arguments: Any, **keywords: Any) -> None:

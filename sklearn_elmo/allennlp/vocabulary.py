@@ -75,8 +75,11 @@ class Vocabulary:
         tokens_to_add: Mapping[str, Iterable[str]] | None = None,
     ) -> None:
         self._non_padded_namespaces = set(non_padded_namespaces)
-        self._ids: dict[str, dict[str, int]] = {}
-        self._words: dict[str, dict[int, str]] = {}
+        # AllenNLP's names, which old code reads and sets.
+        self._padding_token = PADDING_TOKEN
+        self._oov_token = UNKNOWN_TOKEN
+        self._token_to_index: dict[str, dict[str, int]] = {}
+        self._index_to_token: dict[str, dict[int, str]] = {}
         for namespace, counts in (counter or {}).items():
             least = (min_count or {}).get(namespace, 1)
             for word, count in sorted(counts.items(), key=lambda item: -item[1]):
@@ -107,7 +110,7 @@ class Vocabulary:
         ids = self._namespace(namespace)
         if token not in ids:
             ids[token] = len(ids)
-            self._words[namespace][ids[token]] = token
+            self._index_to_token[namespace][ids[token]] = token
         return ids[token]
 
     def get_token_index(self, token: str, namespace: str = "tokens") -> int:
@@ -119,12 +122,12 @@ class Vocabulary:
             If the word is unknown in a namespace without unknown words.
         """
         ids = self._namespace(namespace)
-        return ids[token] if token in ids else ids[UNKNOWN_TOKEN]
+        return ids[token] if token in ids else ids[self._oov_token]
 
     def get_token_from_index(self, index: int, namespace: str = "tokens") -> str:
         """Return the word of an id."""
         self._namespace(namespace)
-        return self._words[namespace][index]
+        return self._index_to_token[namespace][index]
 
     def get_token_to_index_vocabulary(
         self, namespace: str = "tokens"
@@ -137,20 +140,20 @@ class Vocabulary:
     ) -> dict[int, str]:
         """Return the words by id."""
         self._namespace(namespace)
-        return self._words[namespace]
+        return self._index_to_token[namespace]
 
     def get_vocab_size(self, namespace: str = "tokens") -> int:
         """Return the number of ids, padding and unknown words included."""
         return len(self._namespace(namespace))
 
     def _namespace(self, name: str) -> dict[str, int]:
-        if name not in self._ids:
+        if name not in self._token_to_index:
             patterns = self._non_padded_namespaces
             is_padded = not any(fnmatchcase(name, pattern) for pattern in patterns)
-            special = [PADDING_TOKEN, UNKNOWN_TOKEN] if is_padded else []
-            self._ids[name] = {word: i for i, word in enumerate(special)}
-            self._words[name] = dict(enumerate(special))
-        return self._ids[name]
+            special = [self._padding_token, self._oov_token] if is_padded else []
+            self._token_to_index[name] = {word: i for i, word in enumerate(special)}
+            self._index_to_token[name] = dict(enumerate(special))
+        return self._token_to_index[name]
 
     @classmethod
     def from_files(cls, directory: str) -> Self:
