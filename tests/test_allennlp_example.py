@@ -50,9 +50,43 @@ def test_old_script_runs_after_the_new_lines() -> None:
     assert "vectors of line 2: (5, 512)" in answer.stdout
 
 
-def test_how_to_names_every_name_of_the_stand_ins() -> None:
+def rows_of_how_to() -> list[tuple[set[str], set[str]]]:
+    """The table of names: the modules of each row, and their names."""
     how_to = Path(sklearn_elmo.allennlp.__file__).with_name("HOWTO.md").read_text()
-    names = {name for names in NAMES.values() for name in names}
-    assert [name for name in sorted(names) if f"`{name}`" not in how_to] == [
-        "BasicIterator"  # as `iterators.BasicIterator`
-    ]
+    table = how_to.partition("| module of AllenNLP |")[2].partition("\n\n")[0]
+    rows = []
+    for line in table.splitlines()[2:]:
+        listed, named = line.split("|")[1:3]
+        modules = {
+            module
+            for module in (name.removeprefix("allennlp").lstrip(".") for name in NAMES)
+            if f"`{module or 'allennlp'}`" in listed
+            or (
+                "and its modules" in listed
+                and any(
+                    module.startswith(f"{part}.")
+                    for part in re.findall(r"`([^`]+)`", listed)
+                )
+            )
+        }
+        names = {name.split(".")[-1] for name in re.findall(r"`([^`]+)`", named)}
+        rows.append((modules, names))
+    return rows
+
+
+def names_of(module: str) -> set[str]:
+    return set(NAMES.get(f"allennlp.{module}".rstrip("."), {}))
+
+
+def test_how_to_names_every_name_of_every_module() -> None:
+    rows = rows_of_how_to()
+    for module in (name.removeprefix("allennlp").lstrip(".") for name in NAMES):
+        listed = set().union(*(names for modules, names in rows if module in modules))
+        assert names_of(module) - listed == set(), module
+
+
+def test_how_to_names_nothing_that_is_not_there() -> None:
+    for modules, names in rows_of_how_to():
+        assert modules
+        known = set().union(*map(names_of, modules))
+        assert names - known <= {"dataset"}, modules  # the module of Dataset

@@ -11,6 +11,7 @@ import pytest
 import reference_numpy
 import torch
 
+from sklearn_elmo import ElmoVectorizer
 from sklearn_elmo.allennlp import (
     Elmo,
     ElmoEmbedder,
@@ -290,6 +291,18 @@ def test_word_id_0_inside_a_sentence_acts_as_in_allennlp(tiny_model: Path) -> No
     word_ids = torch.tensor([[1, 0, 3]])
     output = elmo._elmo_lstm(word_ids, word_ids)
     assert output["mask"].tolist() == [[1, 1, 0, 1, 0]]
+    # The LSTM reads <S>, The, zeros: as many positions as the mask has ones.
+    bilm = elmo._elmo_lstm
+    vectors = torch.zeros(1, 5, 8)
+    vectors[0, 0], vectors[0, 1] = bilm._bos_embedding, bilm._word_embedding.weight[1]
+    vectors[0, 3] = bilm._eos_embedding
+    torch.testing.assert_close(
+        output["activations"][0], torch.cat([vectors, vectors], dim=-1)
+    )
+    bilm.reset_states()
+    layers = bilm._elmo_lstm(vectors, torch.tensor([[1, 1, 1, 0, 0]]))
+    torch.testing.assert_close(output["activations"][1:], list(layers))
+    bilm.reset_states()
     assert elmo(word_ids, word_ids)["mask"].tolist() == [[1, 0, 0]]
 
 
@@ -413,6 +426,59 @@ def test_places_that_nothing_would_read_cannot_be_set(
         setattr(elmo.get_submodule(place), name, value)
 
 
+ATTRIBUTES_IN_ALLENNLP = {
+    "": (
+        "_elmo_lstm _has_cached_vocab _keep_sentence_boundaries _dropout "
+        "_scalar_mixes scalar_mix_0 get_output_dim from_params"
+    ),
+    "_elmo_lstm": (
+        "_token_embedder _requires_grad _word_embedding _bos_embedding _eos_embedding "
+        "_elmo_lstm num_layers get_output_dim create_cached_cnn_embeddings"
+    ),
+    "_elmo_lstm._token_embedder": (
+        "_options _weight_file output_dim requires_grad _load_weights "
+        "_beginning_of_sentence_characters _end_of_sentence_characters "
+        "_char_embedding_weights _convolutions char_conv_0 _highways _projection "
+        "get_output_dim _load_char_embedding _load_cnn_weights _load_highway "
+        "_load_projection"
+    ),
+    "_elmo_lstm._token_embedder._highways": "_input_dim _layers _activation",
+    "_elmo_lstm._elmo_lstm": (
+        "input_size hidden_size num_layers cell_size requires_grad forward_layers "
+        "backward_layers forward_layer_0 backward_layer_1 load_weights stateful "
+        "_states _lstm_forward sort_and_run_forward _get_initial_states "
+        "_update_states reset_states"
+    ),
+    "_elmo_lstm._elmo_lstm.forward_layer_0": (
+        "input_size hidden_size cell_size go_forward state_projection_clip_value "
+        "memory_cell_clip_value recurrent_dropout_probability input_linearity "
+        "state_linearity state_projection reset_parameters"
+    ),
+    "scalar_mix_0": "mixture_size do_layer_norm scalar_parameters gamma",
+}
+
+
+@pytest.mark.parametrize(
+    ("place", "name"),
+    [
+        (place, name)
+        for place, names in ATTRIBUTES_IN_ALLENNLP.items()
+        for name in names.split()
+    ],
+)
+def test_every_attribute_of_allennlp_s_classes_is_there_or_explained(
+    elmo: Elmo, place: str, name: str
+) -> None:
+    module = elmo.get_submodule(place)
+    if name in getattr(module, "_absent", {}):
+        with pytest.raises(AttributeError, match="unlike AllenNLP's class"):
+            getattr(module, name)
+        with pytest.raises(AttributeError, match="cannot be set"):
+            setattr(module, name, None)
+    else:
+        getattr(module, name)
+
+
 @pytest.mark.parametrize(
     ("place", "name"),
     [
@@ -508,6 +574,33 @@ def test_optimizer_state_belongs_to_the_layers_that_allennlp_s_has(
     assert shapes == [*layer_0, *layer_0, *layer_1, *layer_1]
 
 
+def test_optimizer_state_of_allennlp_s_order_reaches_its_parameters(
+    tiny_model: Path,
+) -> None:
+    """The moments of both directions and layers differ, as after a step in AllenNLP."""
+    elmo = Elmo(*files(tiny_model), 1, requires_grad=True)
+    names = [name for name, _ in elmo.named_parameters()]
+    optimizer = torch.optim.Adam(elmo.parameters())
+    state = optimizer.state_dict()
+    state["state"] = {
+        number: {
+            "step": torch.tensor(1.0),
+            "exp_avg": torch.full_like(parameter, number),
+            "exp_avg_sq": torch.ones_like(parameter),
+        }
+        for number, parameter in enumerate(elmo.parameters())
+    }
+    optimizer.load_state_dict(state)
+    lstm = elmo._elmo_lstm._elmo_lstm
+    first = names.index("_elmo_lstm._elmo_lstm.forward_layer_0.input_linearity.weight")
+    for place, layer in enumerate(
+        ["forward_layer_0", "backward_layer_0", "forward_layer_1", "backward_layer_1"]
+    ):
+        weight = lstm.get_submodule(layer).input_linearity.weight
+        moments = optimizer.state[weight]["exp_avg"]
+        assert (moments == first + 4 * place).all()
+
+
 def test_state_dicts_in_another_order_load(tiny_model: Path, make_model) -> None:
     """Those of older versions of this package have all forward layers first."""
     saved = Elmo(*files(tiny_model), 1, dropout=0).state_dict()
@@ -526,9 +619,19 @@ def test_missing_file_is_a_file_not_found_error(tiny_model: Path) -> None:
             Elmo(*names, 1)
 
 
-def test_swapped_files_are_named(tiny_model: Path) -> None:
+@pytest.mark.parametrize(
+    "build",
+    [
+        Elmo,
+        ElmoTokenEmbedder,
+        ElmoEmbedder,
+        ElmoCharacterEncoder,
+        lambda *pair: ElmoVectorizer(model=pair).fit(["a"]),
+    ],
+)
+def test_swapped_files_are_named(tiny_model: Path, build) -> None:
     with pytest.raises(ValueError, match="swapped"):
-        Elmo(*reversed(files(tiny_model)), 1)
+        build(*reversed(files(tiny_model)))
 
 
 def test_from_params_of_every_class(tiny_model: Path) -> None:
