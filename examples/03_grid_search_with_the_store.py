@@ -2,7 +2,8 @@
 
 With ``cache=``, every text is read once by the model and all layers and poolings are
 kept on disk, so a grid over layers, mixes and poolings costs one pass and the
-classifiers.
+classifiers. Saves a plot to ``examples/output/03_grid_search_with_the_store.png``.
+Needs matplotlib (extra ``examples``).
 """
 
 # %%
@@ -11,6 +12,8 @@ import tempfile
 import time
 from pathlib import Path
 
+import matplotlib as mpl
+import matplotlib.pyplot as plt
 import pandas as pd
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
@@ -19,6 +22,7 @@ from sklearn.preprocessing import StandardScaler
 
 from sklearn_elmo import ElmoVectorizer, EmbeddingStore
 
+mpl.use("agg")
 HERE = Path(__file__).parent
 messages = pd.read_csv(
     HERE / "data" / "sms_spam.tsv.gz", sep="\t", quoting=csv.QUOTE_NONE
@@ -27,7 +31,8 @@ messages = messages.groupby("label").sample(150, random_state=2)
 
 # %%
 # The folder may be shared by processes and machines. ``n_jobs`` workers divide the
-# texts among themselves.
+# texts among themselves. "all" stands first in the grid: layer 0 needs no LSTM, so a
+# pass for it alone would store nothing else.
 folder = tempfile.TemporaryDirectory()
 store = EmbeddingStore(folder.name)
 pipeline = make_pipeline(
@@ -36,7 +41,7 @@ pipeline = make_pipeline(
     LogisticRegression(C=0.01, max_iter=1000),
 )
 grid = {
-    "elmovectorizer__layers": [0, "top", "all"],
+    "elmovectorizer__layers": ["all", "top", 0],
     "elmovectorizer__layer_mix": ["average", "concat"],
     "elmovectorizer__pooling": ["mean", ["mean", "max"]],
 }
@@ -58,3 +63,34 @@ results.columns = results.columns.str.replace("param_elmovectorizer__", "")
 names = ["layers", "layer_mix", "pooling", "mean_test_score"]
 print(results[names].head(5).to_string(index=False))
 folder.cleanup()
+
+# %%
+# All scores, and what the search asked of the store.
+best_last = results[::-1]
+labels = [
+    f"{layers}, {mix}, {pooling if isinstance(pooling, str) else ' + '.join(pooling)}"
+    for layers, mix, pooling in best_last[names[:3]].itertuples(index=False)
+]
+figure, (left, right) = plt.subplots(
+    1, 2, figsize=(7, 3.4), width_ratios=[3, 2], layout="constrained"
+)
+left.errorbar(
+    best_last["mean_test_score"], labels, xerr=best_last["std_test_score"], fmt="o"
+)
+left.set(xlabel="accuracy ± std of three folds", ylabel="layers, mix, pooling")
+left.set_title(f"{len(labels)} candidates")
+left.grid(axis="x", alpha=0.3)
+asked = recipe["hits"] + recipe["misses"]
+bars = right.bar(
+    ["asked of\nthe store", "read by\nthe model"],
+    [asked, recipe["misses"]],
+    color="#0072B2",
+)
+right.bar_label(bars, fmt="{:,.0f}", padding=2)
+right.margins(y=0.15)
+right.set(ylabel="texts", title="One pass for all")
+right.spines[["top", "right"]].set_visible(False)
+output = HERE / "output"
+output.mkdir(exist_ok=True)
+figure.savefig(output / "03_grid_search_with_the_store.png", dpi=120)
+print(f"plot saved to {output / '03_grid_search_with_the_store.png'}")

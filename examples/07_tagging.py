@@ -2,7 +2,8 @@
 
 `ElmoTagger` gives each token of a text a tag. The classifier is scikit-learn's; that
 the vector of a token depends on the whole sentence is ELMo's part. A few dozen tagged
-sentences are enough to start with.
+sentences are enough to start with. Saves a plot to ``examples/output/07_tagging.png``.
+Needs matplotlib (extra ``examples``).
 """
 
 # %%
@@ -11,6 +12,8 @@ sentences are enough to start with.
 from itertools import pairwise
 from pathlib import Path
 
+import matplotlib as mpl
+import matplotlib.pyplot as plt
 import pandas as pd
 from sklearn.model_selection import KFold, cross_val_score
 from sklearn.svm import LinearSVC
@@ -18,7 +21,9 @@ from sklearn.svm import LinearSVC
 from sklearn_elmo import ElmoTagger, ElmoTokenVectorizer
 from sklearn_elmo.tagging import entity_report
 
-path = Path(__file__).parent / "data" / "hound_upos.txt"
+mpl.use("agg")
+HERE = Path(__file__).parent
+path = HERE / "data" / "hound_upos.txt"
 sentences = [
     [line.split(" ") for line in block.splitlines()]
     for block in path.read_text("utf-8").split("\n\n")
@@ -94,3 +99,36 @@ for train, test in folds.split(X):
     y_true += [name_tags(y[i]) for i in test]
     y_pred += tagger.predict([X[i] for i in test])
 print(entity_report(y_true, y_pred).round(3).to_string())
+
+# %%
+# Sentences that the first tagger has not seen, one colour per tag. A tag in red is not
+# the annotators'.
+tagger = ElmoTagger().fit(X[:55], y[:55])
+shown = [i for i in range(55, len(X)) if len(X[i]) <= 12][:6]
+palette = [*plt.get_cmap("Set3").colors, *plt.get_cmap("Pastel2").colors]
+colors = dict(zip(tagger.classes_, palette, strict=False))
+figure, ax = plt.subplots(figsize=(7, 3), layout="constrained")
+for row, i in enumerate(shown):
+    left = 0
+    (tags,) = tagger.predict([X[i]])
+    for token, tag, true_tag in zip(X[i], tags, y[i], strict=True):
+        width = max(len(token), len(tag)) + 1
+        ax.barh(row, width - 0.2, left=left, align="edge", color=colors[tag])
+        center = left + width / 2
+        ax.text(center, row + 0.3, token, ha="center", va="center", fontsize=9)
+        ax.text(
+            center,
+            row + 0.62,
+            tag,
+            ha="center",
+            va="center",
+            fontsize=6,
+            color="black" if tag == true_tag else "red",
+        )
+        left += width
+ax.invert_yaxis()
+ax.set_axis_off()
+output = HERE / "output"
+output.mkdir(exist_ok=True)
+figure.savefig(output / "07_tagging.png", dpi=120)
+print(f"plot saved to {output / '07_tagging.png'}")

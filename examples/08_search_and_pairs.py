@@ -2,8 +2,8 @@
 
 Nearest neighbours of a word in its context and of whole texts, features of pairs of
 texts, and a map of clusters, all with scikit-learn's own tools. Saves
-``examples/output/08_word_senses.png`` and ``08_clusters.png``. Needs matplotlib (the
-extra ``plot``).
+``examples/output/08_search_and_pairs.png`` and ``08_clusters.png``. Needs matplotlib
+(the extra ``plot``).
 """
 
 # %%
@@ -61,7 +61,7 @@ for query, rows in zip(queries, neighbors, strict=True):
 display = WordContextsDisplay.from_estimator(
     token_elmo, senses["text"], "play", labels=senses["sense"]
 )
-display.figure_.savefig(output / "08_word_senses.png", dpi=120)
+display.figure_.savefig(output / "08_search_and_pairs.png", dpi=120)
 
 # %%
 # Near duplicates among text messages: the pairs with the largest cosines.

@@ -104,3 +104,30 @@ with tempfile.TemporaryDirectory() as temporary:
         sentence_to_index = json.loads(h5py_file["sentence_to_index"][0])
         index = sentence_to_index["I enjoyed every minute ."]
         print(f"vectors of line {index}:", h5py_file[index].shape)
+
+# %%
+# New again: the vectors of the first cell as a picture, the cosine of each word of one
+# sentence with each word of the other, by layer. Needs matplotlib (extra ``examples``).
+from pathlib import Path
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+
+mpl.use("agg")
+first, second = (
+    vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
+    for vectors in (apple, carrot)
+)
+figure, axes = plt.subplots(1, 3, figsize=(6, 2.7), layout="constrained", sharey=True)
+for layer, ax in enumerate(axes):
+    image = ax.imshow(first[layer] @ second[layer].T, cmap="cividis", vmin=0, vmax=1)
+    words = ["I", "ate", "a", "carrot", "for", "breakfast"]
+    ax.set_xticks(range(6), words, rotation=90)
+    ax.set(title=f"layer {layer}")
+axes[0].set_yticks(range(6), ["I", "ate", "an", "apple", "for", "breakfast"])
+figure.colorbar(image, label="cosine", shrink=0.7)
+output = Path(__file__).parent / "output"
+output.mkdir(exist_ok=True)
+figure.savefig(output / "migrate_from_allennlp.png", dpi=120)
+print(f"plot saved to {output / 'migrate_from_allennlp.png'}")
