@@ -1,7 +1,8 @@
 """Train on your own text: from scratch, or on from the bundled model.
 
 Half a minute on a few hundred messages, to show every step. A useful model needs
-millions of words and hours; the calls are the same.
+millions of words and hours; the calls are the same. Saves a plot to
+``examples/output/12_train_on_your_text.png``. Needs matplotlib (extra ``examples``).
 """
 
 # %%
@@ -9,10 +10,14 @@ import csv
 import tempfile
 from pathlib import Path
 
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 
 from sklearn_elmo import ElmoPretrainer, ElmoVectorizer
 
+mpl.use("agg")
 HERE = Path(__file__).parent
 messages = pd.read_csv(
     HERE / "data" / "sms_spam.tsv.gz", sep="\t", quoting=csv.QUOTE_NONE
@@ -22,7 +27,8 @@ train, held_out = texts[:500], texts[500:]
 folder = tempfile.TemporaryDirectory()
 
 # %%
-# A small model from scratch. ``checkpoint_dir`` lets a stopped run resume; ``fit`` also
+# A small model from scratch, in small batches, since there is little text: the defaults
+# are for millions of words. With ``checkpoint_dir`` a stopped run resumes; ``fit`` also
 # takes paths of text files, one sentence per line, plain or compressed.
 size = {
     "lstm": {"dim": 64, "projection_dim": 16, "n_layers": 2, "cell_clip": 3,
@@ -33,12 +39,41 @@ size = {
 }  # fmt: skip
 pretrainer = ElmoPretrainer(
     size,
-    epochs=1,
+    epochs=8,
+    batch_size=16,
+    n_steps=10,
+    learning_rate=0.01,
+    dropout=0.0,
     checkpoint_dir=Path(folder.name) / "run",
     random_state=0,
 )
 pretrainer.fit(train)
 print(f"perplexity of held-out messages: {pretrainer.perplexity(held_out):.0f}")
+
+# %%
+# The loss of the run. A model that takes all words for equally likely has the loss of
+# the dashed line.
+history = [row for row in pretrainer.history_ if "smoothed_loss" in row]
+figure, ax = plt.subplots(figsize=(6, 3), layout="constrained")
+epochs = [row["epochs"] for row in history]
+ax.plot(epochs, [row["smoothed_loss"] for row in history], "o-", color="#0072B2")
+ax.axhline(
+    np.log(len(pretrainer.vocabulary_)),
+    color="#D55E00",
+    linestyle="--",
+    label=f"{len(pretrainer.vocabulary_):,} words equally likely",
+)
+ax.set(
+    xlabel="epochs",
+    ylabel="loss (nats per word)",
+    title="Training on 500 messages",
+)
+ax.legend()
+ax.grid(alpha=0.3)
+output = HERE / "output"
+output.mkdir(exist_ok=True)
+figure.savefig(output / "12_train_on_your_text.png", dpi=120)
+print(f"plot saved to {output / '12_train_on_your_text.png'}")
 
 # %%
 # ``save`` writes AllenNLP's layout with a model card beside it, for any tool that reads

@@ -1,7 +1,8 @@
 """Scale out with Spark: a pandas function over partitions, one shared store.
 
-Needs ``pip install "sklearn-elmo[spark]"`` and Java 17. The session here is local; on a
-cluster the workers need the package and, for the store, a folder that all of them see.
+Needs ``pip install "sklearn-elmo[spark,plot]"`` and Java 17. The session here is local;
+on a cluster the workers need the package and, for the store, a folder that all of them
+see. Saves a plot to ``examples/output/15_scale_out_spark.png``.
 """
 
 # %%
@@ -12,12 +13,18 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 from pyspark.sql import SparkSession
-from pyspark.sql.functions import pandas_udf
+from pyspark.sql.functions import pandas_udf, spark_partition_id
+from sklearn.decomposition import PCA
+from sklearn.preprocessing import StandardScaler
 
 from sklearn_elmo import ElmoVectorizer, EmbeddingStore
 
+mpl.use("agg")
 HERE = Path(__file__).parent
 messages = pd.read_csv(
     HERE / "data" / "sms_spam.tsv.gz", sep="\t", quoting=csv.QUOTE_NONE
@@ -49,7 +56,11 @@ def embed(batches: Iterator[pd.Series]) -> Iterator[pd.Series]:
         yield pd.Series(list(elmo.transform(texts)))
 
 
-rows = frame.withColumn("features", embed("text")).toPandas()
+rows = (
+    frame.withColumn("partition", spark_partition_id())
+    .withColumn("features", embed("text"))
+    .toPandas()
+)
 print(f"{len(rows)} rows of {len(rows['features'][0])} features")
 
 # %%
@@ -69,3 +80,26 @@ print(norms.groupby("label")["norm"].mean().round(3).to_string())
 print(f"{recipe['entries']} distinct texts, {recipe['misses']} computed")
 spark.stop()
 folder.cleanup()
+
+# %%
+# The vectors as a map. Each partition was embedded by its own process; the vectors do
+# not depend on which.
+places = PCA(2).fit_transform(
+    StandardScaler().fit_transform(np.stack(rows["features"]))
+)
+figure, ax = plt.subplots(figsize=(6, 4), layout="constrained")
+for partition, marker in enumerate("os"):
+    for label, color in (("ham", "#0072B2"), ("spam", "#D55E00")):
+        chosen = (rows["partition"] == partition) & (rows["label"] == label)
+        name = f"{label}, partition {partition + 1}"
+        ax.scatter(*places[chosen].T, s=18, marker=marker, color=color, label=name)
+ax.set(
+    xlabel="first principal component",
+    ylabel="second principal component",
+    title="Messages embedded in two partitions",
+)
+ax.legend(fontsize="small")
+output = HERE / "output"
+output.mkdir(exist_ok=True)
+figure.savefig(output / "15_scale_out_spark.png", dpi=120)
+print(f"plot saved to {output / '15_scale_out_spark.png'}")
