@@ -2,7 +2,9 @@
 
 Spam or not, on real text messages: one ELMo layer beside word vectors, no layer norm,
 dropout of 0.5, a little L2 on the mix of ELMo's layers alone. Prints the accuracy and
-the learned layer weights; then the same as a scikit-learn estimator, if skorch is here.
+the learned layer weights, and plots both by epoch to
+``examples/output/11_fine_tuning_in_torch.png``; then the same as a scikit-learn
+estimator, if skorch is here. Needs matplotlib (extra ``examples``).
 """
 
 # %%
@@ -13,6 +15,8 @@ import csv
 import importlib.util
 from pathlib import Path
 
+import matplotlib as mpl
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
@@ -22,10 +26,12 @@ from torch import Tensor, nn
 from sklearn_elmo import ElmoTokenVectorizer
 from sklearn_elmo.allennlp import text_field_embedder
 
+mpl.use("agg")
+HERE = Path(__file__).parent
 parser = argparse.ArgumentParser()
 parser.add_argument("--model", default="default", help="name or folder")
 parser.add_argument("--word-vectors", help="GloVe, word2vec or fastText file")
-parser.add_argument("--messages", type=int, default=400)
+parser.add_argument("--messages", type=int, default=240)
 parser.add_argument("--epochs", type=int, default=3)
 options = parser.parse_args()
 
@@ -34,9 +40,7 @@ BATCH_SIZE = 32
 torch.manual_seed(0)
 
 messages = pd.read_csv(
-    Path(__file__).parent / "data" / "sms_spam.tsv.gz",
-    sep="\t",
-    quoting=csv.QUOTE_NONE,
+    HERE / "data" / "sms_spam.tsv.gz", sep="\t", quoting=csv.QUOTE_NONE
 )
 messages = messages.groupby("label").sample(options.messages // 2, random_state=0)
 tokens = np.array(
@@ -113,6 +117,21 @@ optimizer = torch.optim.Adam(
     lr=0.003,
 )
 index = model.embedder.index
+mix = model.embedder.token_embedder_elmo._elmo.scalar_mix_0
+
+
+def accuracy_on_test() -> float:
+    """Return the share of the test messages that the model gets right."""
+    model.eval()
+    with torch.no_grad():
+        found = [
+            model(**index(test[first : first + BATCH_SIZE])).argmax(1)
+            for first in range(0, len(test), BATCH_SIZE)
+        ]
+    return float((torch.cat(found).numpy() == y_test).mean())
+
+
+epochs = [{"accuracy": accuracy_on_test(), "weights": mix.layer_weights().tolist()}]
 for epoch in range(options.epochs):
     model.train()
     total = 0.0
@@ -124,26 +143,38 @@ for epoch in range(options.epochs):
         loss.backward()
         optimizer.step()
         total += loss.item() * len(rows)
-    print(f"epoch {epoch + 1}: loss {total / len(train):.3f}")
+    epochs.append(
+        {"accuracy": accuracy_on_test(), "weights": mix.layer_weights().tolist()}
+    )
+    accuracy = epochs[-1]["accuracy"]
+    print(f"epoch {epoch + 1}: loss {total / len(train):.3f}, accuracy {accuracy:.3f}")
 
 # %%
-# How good it is, and which layers it looks at.
-model.eval()
-with torch.no_grad():
-    found = torch.cat(
-        [
-            model(**index(test[first : first + BATCH_SIZE])).argmax(1)
-            for first in range(0, len(test), BATCH_SIZE)
-        ]
-    ).numpy()
-print(f"accuracy {(found == y_test).mean():.3f}")
-mix = model.embedder.token_embedder_elmo._elmo.scalar_mix_0
+# Which layers it looks at, and how much there is to save.
 weights = " ".join(f"{weight:.3f}" for weight in mix.layer_weights().tolist())
 print(f"weights of ELMo's layers: {weights}; gamma {mix.gamma.item():.3f}")
 saved = model.state_dict()  # without the frozen biLM, which is on the disk already
 n_saved = sum(value.numel() for value in saved.values())
 n_all = sum(parameter.numel() for parameter in model.parameters())
 print(f"{n_saved:,} of {n_all:,} numbers need saving")
+
+# %%
+# The accuracy and the weights of the layers, from before the first epoch on.
+figure, (left, right) = plt.subplots(1, 2, figsize=(6.5, 2.8), layout="constrained")
+left.plot([epoch["accuracy"] for epoch in epochs], "o-", color="#0072B2")
+left.set(title="Held-out messages", ylabel="accuracy", ylim=(None, 1))
+weights = np.array([epoch["weights"] for epoch in epochs])
+for layer in range(weights.shape[1]):
+    right.plot(weights[:, layer], "o-", label=f"layer {layer}")
+right.set(title="ELMo's layers", ylabel="weight in the mix")
+right.legend(fontsize="small")
+for ax in (left, right):
+    ax.set(xlabel="epochs", xticks=range(len(epochs)))
+    ax.grid(alpha=0.3)
+output = HERE / "output"
+output.mkdir(exist_ok=True)
+figure.savefig(output / "11_fine_tuning_in_torch.png", dpi=120)
+print(f"plot saved to {output / '11_fine_tuning_in_torch.png'}")
 
 # %%
 # The same as a scikit-learn estimator. skorch finds the parameter group by its name.
