@@ -3,6 +3,7 @@
 import itertools
 import math
 import pickle
+import tracemalloc
 import warnings
 
 import hypothesis
@@ -33,6 +34,7 @@ from sklearn_elmo.errors import (
 )
 from sklearn_elmo.tagging import entity_f1_score, entity_report
 from sklearn_elmo.tagging.chain import TagChain, learn_chain, most_probable_tags
+from sklearn_elmo.tagging.scaling import BatchedScaler
 
 X = [
     ["The", "cat", "sat", "."],
@@ -99,7 +101,7 @@ def slow_features(arrays, window):
 
 
 def test_predictions_are_those_of_the_classifier_on_token_vectors(make):
-    tagger = make().fit(X, Y)
+    tagger = make(decoding="independent").fit(X, Y)
     arrays = tagger.vectorizer.fit_transform(X)
     rows, tags = np.concatenate(arrays), list(itertools.chain(*Y))
     classifier = clone(tagger.classifier).fit(rows, tags)
@@ -196,7 +198,7 @@ def test_default_parts_and_fitted_attributes():
         "classifier": None,
         "vectorizer": None,
         "window": 0,
-        "decoding": "independent",
+        "decoding": "auto",
         "transition_weight": 0.5,
     }
     tagger.fit(X, Y)
@@ -409,6 +411,18 @@ def test_classifier_without_probabilities(classifier, make):
         tagger.predict(X)
 
 
+def test_decoding_is_viterbi_by_default_where_there_are_probabilities(make):
+    """Predictions of an unsure classifier change with the chain, so they tell."""
+    new = [["The", "dogs", "ran", "!"], ["Stop", "dogs"], ["A", "cat"]]
+    tagger = make(LogisticRegression(C=1e-4), transition_weight=3).fit(X, Y)
+    by_default = tagger.predict(new)
+    assert by_default == tagger.set_params(decoding="viterbi").predict(new)
+    assert by_default != tagger.set_params(decoding="independent").predict(new)
+    tagger = make(LinearSVC(C=1e-4)).fit(X, Y)
+    by_default = tagger.predict(new)
+    assert by_default == tagger.set_params(decoding="independent").predict(new)
+
+
 def test_single_tag_is_up_to_the_classifier(make):
     tags = [["O"] * len(text) for text in X]
     with pytest.raises(ValueError, match="class"):
@@ -457,13 +471,13 @@ def test_grid_search_over_nested_parameters(make):
     grid = {
         "classifier__C": [1e-6, 100.0],
         "vectorizer__layers": [0, "all"],
-        "decoding": ["independent", "viterbi"],
+        "decoding": ["auto", "independent", "viterbi"],
         "window": [0, 1],
     }
     search = GridSearchCV(make(), grid, cv=2).fit(X * 2, Y * 2)
     assert search.best_params_["classifier__C"] == 100.0
     assert search.predict(X) == Y
-    assert len(search.cv_results_["params"]) == 16
+    assert len(search.cv_results_["params"]) == 24
 
 
 def test_grid_search_by_entities(make):
@@ -502,6 +516,41 @@ def test_refit_forgets_the_first_fit(make):
     assert tagger.transitions_.shape == (3, 3)
 
 
+# ----------------------------------------------------------- default classifier
+
+
+@pytest.fixture
+def rows():
+    rng = np.random.default_rng(0)
+    rows = rng.standard_normal((20_000, 50), dtype=np.float32)
+    rows *= np.geomspace(1e-3, 1e3, 50, dtype=np.float32)
+    rows += np.linspace(-5, 5, 50, dtype=np.float32)
+    rows[:, 7] = 0  # a neighbour that no token has
+    return rows
+
+
+def test_batched_scaler_is_a_standard_scaler(rows):
+    expected = StandardScaler().fit(rows)
+    scaler = BatchedScaler(copy=False).fit(rows[:5000] + 3).fit(rows)
+    np.testing.assert_allclose(scaler.mean_, expected.mean_, rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(scaler.scale_, expected.scale_, rtol=1e-6)
+    scaled = expected.transform(rows)
+    np.testing.assert_allclose(scaler.transform(rows), scaled, rtol=1e-5, atol=1e-5)
+    np.testing.assert_array_equal(rows[:, 7], 0)
+
+
+def test_scaling_takes_little_memory_beside_the_features(rows):
+    """A window on whole sets took 12.9 GB, of which 3.8 were the features."""
+    scaler = BatchedScaler(copy=False)
+    tracemalloc.start()
+    try:
+        assert scaler.fit_transform(rows) is rows
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < rows.nbytes
+
+
 # ----------------------------------------------------------------- linear chain
 
 
@@ -513,7 +562,7 @@ def test_transitions_are_smoothed_counts(make):
         for before, after in itertools.pairwise(["border", *tags, "border"]):
             counts.loc[before, after] += 1
     frequencies = counts.sum() / counts.to_numpy().sum()
-    smoothed = counts + frequencies
+    smoothed = counts + 10 * frequencies
     expected = smoothed.div(smoothed.sum(axis=1), axis=0)
     np.testing.assert_allclose(tagger.frequencies_, frequencies)
     np.testing.assert_allclose(tagger.transitions_, expected)

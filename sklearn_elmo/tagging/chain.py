@@ -13,8 +13,9 @@ IntArray = npt.NDArray[np.int64]
 
 # Weight of the unconditional frequencies in each row of transitions, in tokens. Backing
 # off to them keeps rare tags in place: after uniform smoothing, most transitions
-# between two of them would look far likelier than by chance.
-_SMOOTHING = 1.0
+# between two of them would look far likelier than by chance. With weight 1, a few dozen
+# training sentences made chance transitions count; large sets do not care.
+_SMOOTHING = 10.0
 
 
 class TagChain(NamedTuple):

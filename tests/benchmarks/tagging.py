@@ -1,20 +1,29 @@
 """`ElmoTagger` beside the same classifier on words, shapes and affixes.
 
     python tests/benchmarks/tagging.py --data FOLDER [--sets pos chunks wnut]
+        [--cache STORE]
 
 Parts of speech (UD English EWT), chunks (CoNLL-2000) and emerging entities (WNUT-17):
-learned from the whole training part, judged on the test part. Both sides use
-scikit-learn's LogisticRegression. For the spelling features its C is the best of
-`STRENGTHS` on held-out sentences, learned from the first `N_SELECT` sentences;
-`ElmoTagger` is used as it is by default. Seconds are those of the processor (all
-threads), which other programs disturb least; set OMP_NUM_THREADS=1 beside other
-programs, since threads that wait for each other count too.
+learned from the whole training part, judged on the test part, accuracy for parts of
+speech and F1 of entities for the others. Both sides have the same classifier
+(scikit-learn's LogisticRegression), window and decoding. For the spelling features its
+C is the best of `STRENGTHS` on held-out sentences, learned from the first `N_SELECT`
+sentences; `ElmoTagger` has its defaults but for window and decoding; window=0 with
+Viterbi is its default.
+
+Each fit has a process of its own, whose peak memory is printed. Seconds are those of
+the processor (all threads), which other programs disturb least; set OMP_NUM_THREADS=1
+beside other programs, since threads that wait for each other count too. With a store
+that holds the vectors, they are without the language model's time.
 """
 
 import argparse
+import resource
 import time
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from itertools import groupby
+from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,13 +33,14 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score
 from task_data import read_tagged
 
-from sklearn_elmo import ElmoTagger
+from sklearn_elmo import ElmoTagger, ElmoTokenVectorizer
 from sklearn_elmo.tagging import entity_f1_score
 from sklearn_elmo.tagging.chain import learn_chain, most_probable_tags
 
 STRENGTHS = (1.0, 3.0, 10.0)
-N_SELECT, N_HELD_OUT = 3000, 1500
+N_SELECT, N_HELD_OUT = 4000, 1500
 TRANSITION_WEIGHT = ElmoTagger().transition_weight
+DECODINGS = ("independent", "viterbi")
 
 Tagged = tuple[list[list[str]], list[list[str]]]
 
@@ -46,28 +56,41 @@ class TokenSet(NamedTuple):
 
 
 SETS = {
-    "pos": TokenSet("UD EWT, parts of speech", "ud_ewt_pos", 1, False, True),
-    "chunks": TokenSet("CoNLL-2000, chunks", "conll2000", 2, True, False),
-    "wnut": TokenSet("WNUT-17, entities", "wnut17", 1, True, True),
+    "pos": TokenSet("UD EWT, accuracy", "ud_ewt_pos", 1, False, True),
+    "chunks": TokenSet("CoNLL-2000, chunk F1", "conll2000", 2, True, False),
+    "wnut": TokenSet("WNUT-17, entity F1", "wnut17", 1, True, True),
 }
 
 
+class Measured(NamedTuple):
+    """What a process found: scores in percent, one for each decoding."""
+
+    title: str
+    scores: list[float]
+    fit_s: float
+    predict_s: float
+    peak_gb: float
+
+
 class SpellingTagger:
-    """The baseline: one-hot words, shapes, affixes and neighbours.
+    """The baseline: one-hot words, shapes and affixes of a token and its neighbours.
 
     Parameters
     ----------
     strength : float
         C of LogisticRegression.
+    window : int
+        Neighbours on either side.
     """
 
-    def __init__(self, strength: float) -> None:
+    def __init__(self, strength: float, window: int) -> None:
         self.classifier = LogisticRegression(C=strength, max_iter=500, tol=1e-3)
         self.vectorizer = DictVectorizer(dtype=np.float32)
+        self.window = window
         self.decoding = "independent"
 
     def fit(self, X: list[list[str]], y: list[list[str]]) -> "SpellingTagger":
-        rows = self.vectorizer.fit_transform(describe(X))
+        rows = self.vectorizer.fit_transform(describe(X, self.window))
         classes, codes = np.unique(np.concatenate(y), return_inverse=True)
         self.classifier.fit(rows, classes[codes])
         self.chain = learn_chain(np.split(codes, ends(y)), len(classes))
@@ -78,7 +101,7 @@ class SpellingTagger:
         return self
 
     def predict(self, X: list[list[str]]) -> list[list[str]]:
-        rows = self.vectorizer.transform(describe(X))
+        rows = self.vectorizer.transform(describe(X, self.window))
         if self.decoding == "independent":
             tags = np.split(self.classifier.predict(rows), ends(X))
         else:
@@ -96,24 +119,31 @@ def ends(X: list[list[str]]) -> np.ndarray:
     return np.cumsum(list(map(len, X)))[:-1]
 
 
-def describe(X: list[list[str]]) -> Iterator[dict[str, float]]:
+def describe(X: list[list[str]], window: int) -> Iterator[dict[str, float]]:
+    """Yield the features of each token, and of its neighbours by their distance."""
     for words in X:
-        padded = ["<s>", *words, "</s>"]
-        for before, word, after in zip(padded, words, padded[2:], strict=False):
+        of_words = [spelling(word) for word in words]
+        for position in range(len(words)):
+            start = max(position - window, 0)
+            near = of_words[start : position + window + 1]
             yield {
-                f"word {word}": 1,
-                f"lower {word.lower()}": 1,
-                f"shape {shape(word)}": 1,
-                "capital": word[0].isupper(),
-                "capitals": word.isupper(),
-                "digit": any(map(str.isdigit, word)),
-                f"before {before}": 1,
-                f"after {after}": 1,
-                f"lower before {before.lower()}": 1,
-                f"lower after {after.lower()}": 1,
-                **{f"prefix{n} {word[:n]}": 1 for n in range(1, 5)},
-                **{f"suffix{n} {word[-n:]}": 1 for n in range(1, 5)},
+                f"{distance} {feature}": 1
+                for distance, features in enumerate(near, start - position)
+                for feature in features
             }
+
+
+def spelling(word: str) -> list[str]:
+    features = [f"word {word}", f"lower {word.lower()}", f"shape {shape(word)}"]
+    features += [f"prefix{n} {word[:n]}" for n in range(1, 5)]
+    features += [f"suffix{n} {word[-n:]}" for n in range(1, 5)]
+    if word[0].isupper():
+        features.append("capital")
+    if word.isupper():
+        features.append("capitals")
+    if any(map(str.isdigit, word)):
+        features.append("digit")
+    return features
 
 
 def shape(word: str) -> str:
@@ -137,23 +167,46 @@ def read_set(folder: Path, name: str, n_sentences: int | None) -> tuple[Tagged, 
     return tuple(read)
 
 
-def best_strength(name: str, train: Tagged, held_out: Tagged) -> float:
+def best_strength(name: str, window: int, train: Tagged, held_out: Tagged) -> float:
     """Return the C of the spelling features that does best on held-out sentences."""
     X, y = (column[:N_SELECT] for column in train)
 
     def judge(strength: float) -> float:
-        predicted = SpellingTagger(strength).fit(X, y).predict(held_out[0])
-        return evaluate(name, held_out[1], predicted)[-1]
+        tagger = SpellingTagger(strength, window).fit(X, y)
+        return evaluate(name, held_out[1], tagger.predict(held_out[0]))
 
     return max(STRENGTHS, key=judge)
 
 
-def evaluate(name: str, y: list[list[str]], predicted: list[list[str]]) -> list[float]:
-    """Return accuracy and, if there are entities, their F1, in percent."""
-    scores = [accuracy_score(np.concatenate(y), np.concatenate(predicted))]
+def evaluate(name: str, y: list[list[str]], predicted: list[list[str]]) -> float:
+    """Return the F1 of entities, or the accuracy if there are none, in percent."""
     if SETS[name].has_entities:
-        scores.append(entity_f1_score(y, predicted))
-    return [100 * score for score in scores]
+        return 100 * entity_f1_score(y, predicted)
+    return 100 * accuracy_score(np.concatenate(y), np.concatenate(predicted))
+
+
+def measure(options: argparse.Namespace, name: str, kind: str, window: int) -> Measured:
+    """Fit one tagger and judge it; for a process of its own."""
+    train, held_out, test = read_set(options.data, name, options.sentences)
+    if kind == "spelling":
+        strength = best_strength(name, window, train, held_out)
+        title, tagger = f"spelling, C={strength:g}", SpellingTagger(strength, window)
+    else:
+        vectorizer = ElmoTokenVectorizer(
+            tokenizer="pretokenized", layer_mix="concat", cache=options.cache
+        )
+        title, tagger = "ELMo", ElmoTagger(vectorizer=vectorizer, window=window)
+    start = time.process_time()
+    tagger.fit(*train)
+    fit_s = time.process_time() - start
+    peak_gb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+    start = time.process_time()
+    scores = [
+        evaluate(name, test[1], tagger.set_params(decoding=decoding).predict(test[0]))
+        for decoding in DECODINGS
+    ]
+    predict_s = (time.process_time() - start) / len(DECODINGS)
+    return Measured(title, scores, fit_s, predict_s, peak_gb)
 
 
 def main() -> None:
@@ -162,30 +215,21 @@ def main() -> None:
     parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
     parser.add_argument("--windows", nargs="+", type=int, default=[0, 1])
     parser.add_argument("--sentences", type=int, help="learn from so many only")
+    parser.add_argument("--cache", type=Path, help="store of token vectors")
     options = parser.parse_args()
-    print("| set | features | decoding | accuracy | F1 | fit s | predict s |")
-    print("| --- | --- | --- | --- | --- | --- | --- |")
+    print(
+        "| set | window | features | independent | Viterbi | fit s | predict s | GB |"
+    )
+    print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     for name in options.sets:
-        train, held_out, test = read_set(options.data, name, options.sentences)
-        strength = best_strength(name, train, held_out)
-        taggers = {f"spelling, C={strength:g}": SpellingTagger(strength)}
         for window in options.windows:
-            taggers[f"ELMo, window={window}"] = ElmoTagger(window=window)
-        for title, tagger in taggers.items():
-            start = time.process_time()
-            tagger.fit(*train)
-            fit_s = time.process_time() - start
-            for decoding in ("independent", "viterbi"):
-                start = time.process_time()
-                predicted = tagger.set_params(decoding=decoding).predict(test[0])
-                predict_s = time.process_time() - start
-                accuracy, *f1 = evaluate(name, test[1], predicted)
-                row = [SETS[name].title, title, decoding, f"{accuracy:.2f}"]
-                row += [
-                    f"{f1[0]:.2f}" if f1 else "",
-                    f"{fit_s:.0f}",
-                    f"{predict_s:.0f}",
-                ]
+            for kind in ("spelling", "elmo"):
+                with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+                    found = pool.submit(measure, options, name, kind, window).result()
+                row = [SETS[name].title, f"{window}", found.title]
+                row += [f"{score:.2f}" for score in found.scores]
+                row += [f"{found.fit_s:.0f}", f"{found.predict_s:.0f}"]
+                row += [f"{found.peak_gb:.1f}"]
                 print(f"| {' | '.join(row)} |", flush=True)
 
 
