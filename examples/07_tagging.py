@@ -7,8 +7,8 @@ Needs matplotlib (extra ``examples``).
 """
 
 # %%
-# 75 sentences of a novel, tagged by hand with the parts of speech of Universal
-# Dependencies. X and y are lists of lists of equal lengths.
+# 75 sentences of a novel, tagged by two annotators with the parts of speech of
+# Universal Dependencies. X and y are lists of lists of equal lengths.
 from itertools import pairwise
 from pathlib import Path
 
@@ -41,7 +41,7 @@ print(f"accuracy on {sum(map(len, X[55:]))} tokens: {tagger.score(X[55:], y[55:]
 # %%
 # The same word gets different tags in different places: "to" before a name or a verb,
 # and "walk", which is in none of the 55 sentences. So few sentences do not teach
-# everything: the "that" of "that dog" is a DET.
+# everything: this "home" is an ADV, and "long" an ADJ.
 for text in (
     "He went to London .",
     "He wanted to sleep .",
@@ -54,7 +54,9 @@ for text in (
 
 # %%
 # Probabilities come as one array per text, with columns in the order of ``classes_``.
-# The tagger is least sure of "that".
+# They are the classifier's alone, which does not know what to make of "that". The
+# tagger also knows which tags follow each other (a DET often stands before a NOUN) and
+# has chosen the best sequence.
 tokens = ["She", "saw", "that", "dog", "."]
 (probabilities,) = tagger.predict_proba([tokens])
 table = pd.DataFrame(probabilities, index=tokens, columns=tagger.classes_)
@@ -62,16 +64,16 @@ print(table[["DET", "NOUN", "PRON", "SCONJ", "VERB"]].round(2).to_string())
 
 # %%
 # Any classifier and any layers will do. ``window=1`` puts the vectors of both
-# neighbours beside a token's own; ``decoding="viterbi"`` also asks which tags follow
-# each other. Layer 0, which knows no context, falls behind; the other differences are
-# too small to count on so few sentences.
+# neighbours beside a token's own, which takes more sentences than these to pay;
+# ``decoding="independent"`` tags each token by itself. Layer 0, which knows no context,
+# falls behind. The other differences are too small to count on so few sentences.
 taggers = {
     "default": ElmoTagger(),
     "layer 0, no context": ElmoTagger(
         vectorizer=ElmoTokenVectorizer(tokenizer="pretokenized", layers=0)
     ),
     "window of 1": ElmoTagger(window=1),
-    "Viterbi": ElmoTagger(decoding="viterbi"),
+    "token by token": ElmoTagger(decoding="independent"),
     "linear SVM": ElmoTagger(LinearSVC(C=0.01)),
 }
 folds = KFold(3, shuffle=True, random_state=0)
@@ -94,7 +96,7 @@ def name_tags(tags: list[str]) -> list[str]:
 
 y_true, y_pred = [], []
 for train, test in folds.split(X):
-    tagger = ElmoTagger(decoding="viterbi")
+    tagger = ElmoTagger()
     tagger.fit([X[i] for i in train], [name_tags(y[i]) for i in train])
     y_true += [name_tags(y[i]) for i in test]
     y_pred += tagger.predict([X[i] for i in test])
