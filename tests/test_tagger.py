@@ -34,7 +34,7 @@ from sklearn_elmo.errors import (
 )
 from sklearn_elmo.tagging import entity_f1_score, entity_report
 from sklearn_elmo.tagging.chain import TagChain, learn_chain, most_probable_tags
-from sklearn_elmo.tagging.scaling import BatchedScaler
+from sklearn_elmo.tagging.defaults import BatchedScaler
 
 X = [
     ["The", "cat", "sat", "."],
@@ -501,6 +501,19 @@ def test_clone_and_set_params(make):
     assert (copy.classifier.C, copy.vectorizer.layers, copy.window) == (3, 0, 1)
     assert (tagger.classifier.C, tagger.vectorizer.layers) == (100, "all")
     assert "ElmoTagger" in repr(copy)
+
+
+def test_parameters_of_default_parts_can_be_searched():
+    """'NoneType' object has no attribute 'set_params'."""
+    grid = {"vectorizer__layers": [0, "all"], "classifier__logisticregression__C": [1]}
+    search = GridSearchCV(ElmoTagger(), grid, cv=2).fit(X * 2, Y * 2)
+    best = search.best_estimator_
+    assert best.classifier_[-1].C == 1
+    assert best.vectorizer_.layers == search.best_params_["vectorizer__layers"]
+    assert best.vectorizer_.layer_mix == "concat"
+    assert ElmoTagger().set_params(classifier=None, window=1).classifier is None
+    with pytest.raises(ValueError, match="Invalid parameter"):
+        ElmoTagger().set_params(vectorizer__colour="red")
 
 
 def test_pickle_holds_no_model_weights(make):

@@ -6,9 +6,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator, clone
-from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score
-from sklearn.pipeline import make_pipeline
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
@@ -21,12 +19,12 @@ from sklearn_elmo.constraints import (
 )
 from sklearn_elmo.errors import InvalidParameterError, TextValueError
 from sklearn_elmo.tagging.chain import TagChain, learn_chain, most_probable_tags
+from sklearn_elmo.tagging.defaults import make_classifier, make_vectorizer
 from sklearn_elmo.tagging.features import (
     read_batches,
     split_by_text,
     training_features,
 )
-from sklearn_elmo.tagging.scaling import BatchedScaler
 from sklearn_elmo.tagging.tag_lists import as_tag_lists, check_lengths, join_tags
 from sklearn_elmo.text import as_texts
 from sklearn_elmo.token_vectorizer import ElmoTokenVectorizer
@@ -50,6 +48,12 @@ _CONSTRAINTS = {
         lambda value: is_finite(value) and value >= 0,
         "a float in the range [0.0, inf)",
     ),
+}
+
+
+_DEFAULT_PARTS: dict[str, Callable[[], Any]] = {
+    "classifier": make_classifier,
+    "vectorizer": make_vectorizer,
 }
 
 
@@ -180,6 +184,28 @@ class ElmoTagger(BaseEstimator):
         tags.target_tags.required = True
         return tags
 
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters, those of parts too, as in ``vectorizer__layers=0``.
+
+        A part that is None becomes what None stands for, with the new parameters; the
+        default classifier's are ``classifier__logisticregression__C`` and so on.
+
+        Parameters
+        ----------
+        **params
+            By their names.
+
+        Returns
+        -------
+        ElmoTagger
+        """
+        for part, make in _DEFAULT_PARTS.items():
+            is_nested = any(name.startswith(f"{part}__") for name in params)
+            if is_nested and part not in params and getattr(self, part) is None:
+                setattr(self, part, make())
+        super().set_params(**params)
+        return self
+
     def fit(self, X: Any, y: Any) -> Self:
         """Learn from tagged texts.
 
@@ -207,8 +233,8 @@ class ElmoTagger(BaseEstimator):
             does not have `predict_proba`.
         """
         self._check_parameters()
-        vectorizer = _clone_or_make(self.vectorizer, _make_vectorizer)
-        classifier = _clone_or_make(self.classifier, _make_classifier)
+        vectorizer = _clone_or_make(self.vectorizer, make_vectorizer)
+        classifier = _clone_or_make(self.classifier, make_classifier)
         if self.decoding == "viterbi":
             _require_probabilities(classifier)
         texts, tag_lists = _list_pairs(X, y, vectorizer)
@@ -337,17 +363,6 @@ TextValueError
 
 def _clone_or_make(estimator: Any, make: Callable[[], Any]) -> Any:
     return make() if estimator is None else clone(estimator)
-
-
-def _make_vectorizer() -> ElmoTokenVectorizer:
-    return ElmoTokenVectorizer(tokenizer="pretokenized", layer_mix="concat")
-
-
-def _make_classifier() -> Any:
-    # The scaler may write into the features: they are the tagger's own.
-    return make_pipeline(
-        BatchedScaler(copy=False), LogisticRegression(C=0.01, max_iter=500, tol=1e-3)
-    )
 
 
 def _is_classifier(value: Any) -> bool:

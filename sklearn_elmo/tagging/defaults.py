@@ -1,11 +1,15 @@
-"""`StandardScaler` for features that fill much of the memory."""
+"""What the parts of `ElmoTagger` are where it is given none."""
 
 from typing import Any, Self
 
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import gen_batches
 
-__all__ = ["BatchedScaler"]
+from sklearn_elmo.token_vectorizer import ElmoTokenVectorizer
+
+__all__ = ["BatchedScaler", "make_classifier", "make_vectorizer"]
 
 # The statistics of a batch take two float64 arrays of its size.
 _BATCH_ROWS = 2**12
@@ -40,3 +44,14 @@ class BatchedScaler(StandardScaler):
         for rows in gen_batches(len(X), _BATCH_ROWS):
             self.partial_fit(X[rows])
         return self
+
+
+def make_vectorizer() -> ElmoTokenVectorizer:
+    return ElmoTokenVectorizer(tokenizer="pretokenized", layer_mix="concat")
+
+
+def make_classifier() -> Any:
+    # The scaler may write into the features: they are the tagger's own.
+    return make_pipeline(
+        BatchedScaler(copy=False), LogisticRegression(C=0.01, max_iter=500, tol=1e-3)
+    )
