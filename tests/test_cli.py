@@ -2,6 +2,7 @@
 
 import argparse
 import errno
+import gc
 import os
 import signal
 import subprocess
@@ -16,6 +17,7 @@ import pytest
 from sklearn_elmo import cli
 from sklearn_elmo.atomic_files import new_output, replacing
 from sklearn_elmo.cli import main
+from sklearn_elmo.cli.signals import Ended, signals_as_exceptions
 from sklearn_elmo.errors import (
     ModelFileError,
     OutputFileError,
@@ -296,6 +298,29 @@ def test_signal_in_a_last_finalizer_does_no_harm(
     time.sleep(0.1)  # no alarm is left that would end this process
     assert signal.getsignal(signal.SIGALRM) == alarm_before
     assert capsys.readouterr() == ("", "")
+
+
+class HalfMade:
+    """Like tqdm's bars: a signal in its constructor makes its finalizer fail."""
+
+    def __init__(self, number: int) -> None:
+        signal.raise_signal(number)
+        self.closed = False
+
+    def __del__(self) -> None:
+        assert not self.closed
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+def test_objects_that_a_signal_left_half_made_say_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    heard: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", heard.append)
+    with pytest.raises(Ended), signals_as_exceptions():
+        HalfMade(signal.SIGTERM)
+    gc.collect()
+    assert heard == []
 
 
 @pytest.mark.skipif(os.name == "nt", reason="pipes break differently on Windows")

@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Iterator
 from types import FrameType
 
@@ -31,7 +32,8 @@ def signals_as_exceptions() -> Iterator[None]:
 
     Python drops exceptions in a ``__del__``, and some libraries catch all of them.
     Therefore a timer raises `Ended` again until it leaves the block, but never while
-    it is being handled, so it interrupts no cleanup.
+    it is being handled, so it interrupts no cleanup. Objects that it left half made,
+    such as tqdm's bars, complain in their ``__del__``: nobody hears them.
     """
     # Only the main thread may set handlers. Windows sends nothing but Ctrl-C.
     if threading.current_thread() is not threading.main_thread() or os.name == "nt":
@@ -52,7 +54,7 @@ def signals_as_exceptions() -> Iterator[None]:
             raise ended[0]
 
     def hook(unraisable: "sys.UnraisableHookArgs") -> None:
-        if unraisable.exc_value not in ended:
+        if not ended:
             hook_before(unraisable)
 
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -69,6 +71,7 @@ def signals_as_exceptions() -> Iterator[None]:
         if ended:
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, alarm_before)
+            traceback.clear_frames(ended[0].__traceback__)
         for number, handler in before.items():
             signal.signal(number, handler)
         sys.unraisablehook = hook_before
