@@ -1,5 +1,6 @@
 """Layer weights learned from labels: ELMo's task-specific combination of layers."""
 
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -248,7 +249,9 @@ def _kind_of_target(labels: npt.NDArray[Any]) -> str:
         raise InvalidParameterError(message)
     try:
         # A cast comes before its check for NaN.
-        with np.errstate(invalid="ignore"):
+        with np.errstate(invalid="ignore"), warnings.catch_warnings():
+            # Before 1.8 scikit-learn doubts that so many classes are classes.
+            warnings.filterwarnings("ignore", "The number of unique classes")
             kind: str = type_of_target(labels, input_name="y")
         if kind in _CLASSIFICATION:
             np.unique(labels)

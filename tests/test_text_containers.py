@@ -44,7 +44,6 @@ CONTAINERS: dict[str, Callable[[list[str]], Any]] = {
     "dict values": lambda texts: dict(enumerate(texts)).values(),
     "object array": object_array,
     "U array": np.array,
-    "StringDType array": lambda t: np.array(t, dtype=np.dtypes.StringDType()),
     "masked array": lambda t: np.ma.array(t, mask=[False] * len(t)),
     "(n, 1) array": lambda texts: np.array(texts).reshape(-1, 1),
     "(n, 1) object array": lambda texts: object_array(texts).reshape(-1, 1),
@@ -72,9 +71,6 @@ WITH_MISSING = {
     "pd.NA": ["a", pd.NA],
     "pd.NaT": ["a", pd.NaT],
     "object array": np.array(["a", np.nan], dtype=object),
-    "StringDType": np.array(
-        ["a", np.nan], dtype=np.dtypes.StringDType(na_object=np.nan)
-    ),
     "masked array": np.ma.array(["a", "b"], mask=[False, True]),
     "pandas object": pd.Series(["a", None], dtype=object),
     "pandas str": pd.Series(["a", None], dtype="str"),
@@ -85,6 +81,14 @@ WITH_MISSING = {
     "polars category": pl.Series(["a", None], dtype=pl.Categorical),
     "arrow": pa.array(["a", None]),
 }
+
+if hasattr(np.dtypes, "StringDType"):  # from NumPy 2 on
+    CONTAINERS["StringDType array"] = lambda texts: np.array(
+        texts, dtype=np.dtypes.StringDType()
+    )
+    WITH_MISSING["StringDType"] = np.array(
+        ["a", np.nan], dtype=np.dtypes.StringDType(na_object=np.nan)
+    )
 
 
 @pytest.mark.parametrize("kind", CONTAINERS)
@@ -218,7 +222,7 @@ def test_messages_do_not_show_long_texts() -> None:
         (frozenset("a"), TextTypeError, ["frozenset", "order"]),
         ({"a": "b"}.keys(), TextTypeError, ["dict_keys", "order"]),
         (scipy.sparse.eye(3, format="csr"), TextTypeError, ["sparse", "(3, 3)"]),
-        (scipy.sparse.eye_array(3, format="coo"), TextTypeError, ["sparse"]),
+        (scipy.sparse.coo_array(np.eye(3)), TextTypeError, ["sparse"]),
         (None, TextTypeError, ["NoneType", "iterable"]),
         (3, TextTypeError, ["int (3)", "iterable"]),
         (object(), TextTypeError, ["object", "iterable"]),

@@ -491,7 +491,6 @@ CONTAINERS = {
     "object": lambda t: np.array(t, dtype=object),
     "U": np.array,
     "object of np.str_": lambda t: np.array([np.str_(x) for x in t], dtype=object),
-    "StringDType": lambda t: np.array(t, dtype=np.dtypes.StringDType()),
     "read-only": lambda t: _read_only(np.array(t, dtype=object)),
     "column": lambda t: np.array(t, dtype=object)[:, None],
     "column of U": lambda t: np.array(t)[:, None],
@@ -515,6 +514,8 @@ CONTAINERS = {
     "map": lambda t: map(str, t),
     "dict values": lambda t: dict(enumerate(t)).values(),
 }
+if hasattr(np.dtypes, "StringDType"):  # from NumPy 2 on
+    CONTAINERS["StringDType"] = lambda t: np.array(t, dtype=np.dtypes.StringDType())
 
 
 def _read_only(array):

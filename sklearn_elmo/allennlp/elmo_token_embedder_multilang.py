@@ -188,8 +188,8 @@ def _read_matrix(file: FileName | None, width: int) -> Tensor:
     except (pickle.UnpicklingError, RuntimeError, TypeError, ValueError) as error:
         message = (
             f"The alignment file {str(file)!r} cannot be read "
-            f"({str(error).splitlines()[0]}). Expected a tensor or an array that was "
-            "written by torch.save."
+            f"({str(error).splitlines()[0]}). Expected a tensor, or with PyTorch 2.6 "
+            "or later an array, that was written by torch.save."
         )
         raise InvalidParameterError(message) from error
     if matrix.shape != (width, width):
