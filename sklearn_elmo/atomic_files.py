@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from sklearn_elmo.errors import OutputFileError
+from sklearn_elmo.messages import quote
 
 if TYPE_CHECKING:
     import h5py
@@ -107,7 +108,11 @@ def new_output(target: str | os.PathLike[str]) -> Iterator[Path]:
     OutputFileError
         `target` cannot be a file.
     """
-    final = Path(os.path.realpath(target))
+    try:
+        final = Path(os.path.realpath(target))
+    except ValueError as error:  # a NUL in the path
+        message = f"{quote(target)} cannot be the path of a file ({error})."
+        raise OutputFileError(message) from error
     check_place(final)
     with replacing(final) as temporary:
         yield temporary

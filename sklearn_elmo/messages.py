@@ -5,7 +5,7 @@ import sys
 import warnings
 from typing import Any
 
-__all__ = ["QUOTE_LENGTH", "quote", "warn_caller"]
+__all__ = ["QUOTE_LENGTH", "printable", "quote", "warn_caller"]
 
 # Users' texts are private and logs are shared, so a message shows little of them.
 QUOTE_LENGTH = 40
@@ -45,6 +45,30 @@ def quote(value: Any) -> str:
         shown = _REPR.repr(value)
     shown = " ".join(shown.split())
     return shown if len(shown) <= QUOTE_LENGTH else shown[: QUOTE_LENGTH - 3] + "..."
+
+
+def printable(text: str) -> str:
+    r"""Return a text with an escape in place of each character that cannot be seen.
+
+    A name from a file of a stranger could move the cursor of a terminal.
+
+    Parameters
+    ----------
+    text : str
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> from sklearn_elmo.messages import printable
+    >>> print(printable("caf\u00e9 \x1b[31m\n"))
+    caf\u00e9 \x1b[31m\n
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def warn_caller(message: str, category: type[Warning]) -> None:

@@ -1,5 +1,7 @@
 """Model files that were written to do harm: never followed, never believed."""
 
+import errno
+import io
 import json
 import os
 import shutil
@@ -574,3 +576,59 @@ def test_file_with_other_content_before_it_is_read(
         for name, array in arrays.items():
             file.create_dataset(name, data=array, compression="gzip", shuffle=True)
     assert read_model(folder).digest == digest
+
+
+# Reading that fails, and names
+
+
+def test_two_zip_members_of_one_name_are_refused(folder: Path, tmp_path: Path) -> None:
+    """Programs disagree about which of them counts."""
+    path = zip_of(folder, tmp_path / "model.zip")
+    with (
+        zipfile.ZipFile(path, "a") as archive,
+        pytest.warns(UserWarning, match="Duplicate name"),
+    ):
+        archive.writestr("options.json", b"{}")
+    message = refusal(path)
+    assert "model.zip" in message
+    assert "several files named 'options.json'" in message
+
+
+@posix
+@pytest.mark.parametrize("part", ["options", "weights"])
+def test_read_error_is_an_error_of_ours(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    """As on a failing disk, or a network folder that was lost."""
+    name = "options.json" if part == "options" else "weights.hdf5"
+
+    class Failing(io.FileIO):
+        def readinto(self, buffer: Any) -> int:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    def open_failing(path: Path, **_: Any) -> io.FileIO:
+        return (Failing if path.name == name else io.FileIO)(path)
+
+    monkeypatch.setattr("sklearn_elmo.bilm.locations.open_plain_file", open_failing)
+    message = refusal(folder)
+    assert name in message
+
+
+@posix
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="needs /proc")
+def test_file_of_the_kernel_is_refused(folder: Path) -> None:
+    """It looks like a plain file, but cannot be read or has no end."""
+    for odd in (Path("/proc/self/mem"), Path("/proc/self/status")):
+        refusal((folder / "options.json", odd))
+        refusal((odd, folder / "weights.hdf5"))
+
+
+def test_names_in_messages_cannot_move_the_cursor(folder: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "model.zip", "w") as archive:
+        for number in (1, 2):
+            archive.writestr(f"\x1b[31m{number}\noptions.json", b"{}")
+        archive.write(folder / "weights.hdf5", "weights.hdf5")
+    assert refusal(tmp_path / "model.zip").isprintable()
+    with h5py.File(folder / "weights.hdf5", "w") as file:
+        file["\x1b[31m\n"] = 1.0
+    assert refusal(folder).isprintable()

@@ -29,7 +29,6 @@ OPTIONS = {
         "activation": "relu",
     },
 }
-HUGE = 10**30
 
 
 def changed(path: str, value: Any) -> dict[str, Any]:
@@ -203,6 +202,7 @@ def test_from_dict_without_a_key_names_it(path: str) -> None:
         ("char_cnn.filters", [[1, -4]]),
         ("char_cnn.filters", [[1, 4], [51, 8]]),
         ("char_cnn.filters", {"1": 4}),
+        ("char_cnn.filters", [[1, 10**4200]]),
         ("char_cnn.n_highway", -1),
         ("char_cnn.n_highway", "1"),
         ("char_cnn.n_highway", 0.5),
@@ -252,10 +252,18 @@ def test_message_about_many_foreign_keys_is_short() -> None:
     assert len(str(caught.value)) < 1000
 
 
-def test_absurdly_large_dimension_is_a_number_like_others() -> None:
-    """It allocates nothing; the shapes of the weight file refuse it later."""
-    options = BiLmOptions.from_dict(changed("lstm.dim", HUGE), "here")
-    assert options.cell_dim == HUGE
+@pytest.mark.parametrize("n_digits", [11, 30, 4000])
+@pytest.mark.parametrize(
+    "path", ["lstm.dim", "lstm.projection_dim", "char_cnn.embedding.dim"]
+)
+def test_dimension_whose_products_python_cannot_print_is_refused(
+    path: str, n_digits: int
+) -> None:
+    """Sizes computed from it went into messages and raised a ValueError there."""
+    with pytest.raises(ModelFileError, match="whole number from 1 to") as caught:
+        BiLmOptions.from_dict(changed(path, 10**n_digits), "here")
+    assert path in str(caught.value)
+    assert len(str(caught.value)) < 300
 
 
 def test_options_of_the_reference_models(reference_files: Path) -> None:

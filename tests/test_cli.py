@@ -119,6 +119,7 @@ def test_success_is_exit_code_0(
         (RuntimeError("boom\nbang"), "RuntimeError: boom bang. This was not foreseen"),
         (KeyError("name"), "KeyError: 'name'."),
         (RuntimeError("x" * 100_000), "RuntimeError: xxx"),
+        (ModelFileError("\x1b[2J\u202ehdf5.exe"), r"error: \x1b[2J\u202ehdf5.exe"),
     ],
 )
 def test_failure_is_one_line_and_exit_code_1(
@@ -215,11 +216,11 @@ def test_warnings_are_one_line(
 ) -> None:
     def warn(self: FakeCommand, arguments: argparse.Namespace) -> None:
         warnings.simplefilter("always")
-        warnings.warn("no\neffect", UnusedParameterWarning, stacklevel=1)
+        warnings.warn("no\neffect\x1b", UnusedParameterWarning, stacklevel=1)
 
     monkeypatch.setattr(FakeCommand, "run", warn)
     assert run_fake(monkeypatch, None) == 0
-    assert capsys.readouterr().err == "sklearn-elmo fail: warning: no effect\n"
+    assert capsys.readouterr().err == "sklearn-elmo fail: warning: no effect\\x1b\n"
 
 
 def test_signal_handlers_are_put_back(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -614,9 +614,24 @@ def test_export_of_what_is_not_there(tmp_path, texts, error, message):
     assert not (tmp_path / "out.h5").exists()
 
 
+@pytest.mark.parametrize("texts", [[], [None], [[]], [""], [[], ["a"]]])
+def test_export_of_texts_without_tokens_has_rows_of_zeros(tmp_path, texts):
+    store = EmbeddingStore(tmp_path / "store")
+    store_texts(store, [["a"]])
+    store.export(texts, tmp_path / "out.h5")
+    with h5py.File(tmp_path / "out.h5") as file:
+        names = []
+        file.visit(names.append)
+        rows = file[names[-1]][:]
+    assert len(rows) == len(texts)
+    assert [bool(row.any()) for row in rows] == [text == ["a"] for text in texts]
+
+
 def test_export_to_nowhere(tmp_path):
     store = EmbeddingStore(tmp_path / "store")
     store_texts(store, [["a"]])
+    with pytest.raises(OutputFileError, match="path of a file"):
+        store.export([["a"]], "a\0b")
     with pytest.raises(OutputFileError, match="There is no folder"):
         store.export([["a"]], tmp_path / "nowhere" / "out.h5")
     with pytest.raises(StoreError, match="expected one"):

@@ -1,6 +1,7 @@
 """A folder that strangers write to: no crash, no hang, no wrong row, one warning."""
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -17,8 +18,8 @@ import pytest
 import store_workers
 from store_workers import FIELDS, keys_of, recipe_of, request, rows_of
 
-from sklearn_elmo.errors import CacheWarning
-from sklearn_elmo.store import EmbeddingStore, cache_warnings, view
+from sklearn_elmo.errors import CacheWarning, InvalidParameterError, StoreError
+from sklearn_elmo.store import EmbeddingStore, cache_warnings, maintenance, view
 from sklearn_elmo.store.locks import LOCK_FOLDER, lock
 from sklearn_elmo.store.segment_header import encode_header
 
@@ -549,3 +550,80 @@ def test_claims_of_odd_length(tmp_path, n_bytes):
         (folder / LOCK_FOLDER / "claim-0.keys").write_bytes(b"x" * n_bytes)
         with at_most_one_warning(0):
             assert request(store, range(1, 300)) == 299
+
+
+@pytest.mark.parametrize(
+    "hits", ["9" * 4300, "9" * 20, "-7", "1e400", "true", '"5"', "[1]", "NaN"]
+)
+def test_forged_counts_do_not_break_a_fit(tmp_path, hits):
+    """A number of 4,300 digits can be read, but its successor cannot be written."""
+    store = EmbeddingStore(tmp_path / "store")
+    request(store, range(5))
+    counts = recipe_of(store).path / "usage.json"
+    counts.write_text(f'{{"hits": {hits}, "misses": 0}}')
+    with at_most_one_warning(0):
+        assert request(restarted(store), range(9)) == 4
+        assert store.info()["hits"] == 5
+
+
+@pytest.mark.parametrize("taken", ["name", "quarantine"])
+def test_damaged_segment_whose_quarantine_is_taken_is_removed(tmp_path, taken):
+    """`compact` raised an IsADirectoryError, again and again."""
+    store = EmbeddingStore(tmp_path / "store")
+    request(store, range(5))
+    (path,) = segments_of(store)
+    path.write_bytes(b"damaged")
+    place = path.parent / "quarantine"
+    if taken == "name":
+        (place / path.name / "precious").mkdir(parents=True)
+    else:
+        place.write_bytes(b"precious")
+    with at_most_one_warning(1):
+        assert request(restarted(store), range(5)) == 5
+    store.compact()
+    assert store.verify() == []
+    assert not path.exists()
+    assert (place / path.name / "precious").exists() or place.is_file()
+
+
+def test_path_with_nul_is_refused_as_a_parameter():
+    for path in ("a\0b", b"a", 3):
+        with pytest.raises(InvalidParameterError, match="'path' parameter"):
+            EmbeddingStore(path).info()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs links, a removable cwd")
+def test_folder_that_cannot_be_read_is_a_store_error(tmp_path, monkeypatch):
+    """PermissionError and its like came out of the methods as they were."""
+    (tmp_path / "loop").symlink_to("loop")
+    store = EmbeddingStore(tmp_path / "loop")
+    for method in (store.info, store.compact, store.clear, store.verify):
+        with pytest.raises(StoreError, match=r"loop.*Check that"):
+            method()
+    with at_most_one_warning(1):
+        assert request(store, range(5)) == 5
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with at_most_one_warning():
+        assert request(EmbeddingStore("store"), range(5)) == 5
+
+
+def test_recipe_that_cannot_be_listed_does_not_hide_the_others(tmp_path, monkeypatch):
+    store = EmbeddingStore(tmp_path / "store")
+    request(store, range(5))
+    other = store.path / ("v1-" + "0" * 32)
+    other.mkdir()
+    (path,) = segments_of(store)
+    path.write_bytes(b"damaged")
+    list_segments = maintenance.segment_paths
+
+    def refuse(folder):
+        if folder == other:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
+        return list_segments(folder)
+
+    monkeypatch.setattr(maintenance, "segment_paths", refuse)
+    problems = {damage.file: damage.problem for damage in store.verify()}
+    assert path in problems
+    assert "cannot be listed" in problems[other]

@@ -11,12 +11,13 @@ import stat
 import struct
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO, NoReturn, Protocol
 
 from sklearn_elmo.errors import ModelFileError, ModelFileNotFoundError
-from sklearn_elmo.messages import quote
+from sklearn_elmo.messages import printable, quote
 from sklearn_elmo.plain_files import open_plain_file
 
 __all__ = [
@@ -246,12 +247,21 @@ def _refuse_zip(path: Path, error: Exception) -> NoReturn:
 def _choose_members(names: list[str], place: str) -> tuple[str, str]:
     """Find the options and the weights among the files of a folder or zip."""
     # Zip files made on a Mac hold a shadow "._name" of every file.
-    by_name = {
-        name: base
+    files = [
+        (name, base)
         for name in names
         if not name.endswith("/")
         and not (base := PurePosixPath(name).name).startswith("._")
-    }
+    ]
+    by_name = dict(files)
+    if len(by_name) < len(files):
+        # Programs disagree about which of them counts.
+        twice = next(name for name, n in Counter(n for n, _ in files).items() if n > 1)
+        message = (
+            f"{place!r} has several files named {quote(twice)}; expected different "
+            "names. Make the zip file again."
+        )
+        raise ModelFileError(message)
     found = set(by_name.values())
     if len(_MANY_LANGS_FILES & found) >= 2:
         message = (
@@ -270,10 +280,11 @@ def _choose_members(names: list[str], place: str) -> tuple[str, str]:
             weights = [n for n in weights if mark in by_name[n]] or weights
     for kind, chosen in (("options (*.json)", options), ("weights (*.hdf5)", weights)):
         if len(chosen) != 1:
-            listing = ", ".join(sorted(chosen or found)[:10])[:200] or "nothing"
+            listing = printable(", ".join(sorted(chosen or found)[:10])[:200])
             message = (
-                f"{place!r} has {len(chosen)} files of {kind}; expected one; "
-                f"found {listing}. Pass the pair (options file, weight file) instead."
+                f"{place!r} has {len(chosen)} files of {kind}; expected one; found "
+                f"{listing or 'nothing'}. Pass the pair (options file, weight file) "
+                "instead."
             )
             raise ModelFileError(message)
     return options[0], weights[0]

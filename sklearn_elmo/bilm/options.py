@@ -1,7 +1,6 @@
 """Hyper-parameters of a bidirectional language model, as in ``options.json``."""
 
 import difflib
-import math
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ __all__ = ["BiLmOptions"]
 _MISSING = object()
 # Far beyond any model, so that larger numbers are damage.
 _MOST_LAYERS = 100
+_LARGEST_WIDTH = 10**9
 _MOST_FILTERS = 1000
 _MOST_CHARACTERS = 10_000
 
@@ -156,13 +156,12 @@ class _Reader:
         self,
         *path: str,
         least: int = 1,
-        most: float = math.inf,
+        most: int = _LARGEST_WIDTH,
         default: object = _MISSING,
     ) -> int:
         value = self._get(path, default)
         if type(value) is not int or not least <= value <= most:
-            bounds = f"from {least} to {most}" if most < math.inf else f">= {least}"
-            self._refuse(path, value, f"a whole number {bounds}")
+            self._refuse(path, value, f"a whole number from {least} to {most}")
         return int(value)
 
     def choice(
@@ -192,7 +191,9 @@ class _Reader:
         pairs = []
         for pair in value:
             good = isinstance(pair, list | tuple) and len(pair) == 2
-            if not good or not all(type(n) is int and n > 0 for n in pair):
+            if not good or not all(
+                type(n) is int and 0 < n <= _LARGEST_WIDTH for n in pair
+            ):
                 self._refuse(path, value, expected)
             pairs.append((pair[0], pair[1]))
         widest = max(width for width, _ in pairs)

@@ -70,9 +70,9 @@ def open_weight_file(stream: IO[bytes], name: str) -> "Iterator[WeightFile]":
     """
     import h5py
 
-    n_bytes = stream.seek(0, io.SEEK_END)
-    stream.seek(0)
     try:
+        n_bytes = stream.seek(0, io.SEEK_END)
+        stream.seek(0)
         with h5py.File(stream, "r") as hdf5:
             yield WeightFile(hdf5.id, name, n_bytes)
     except ModelFileError:

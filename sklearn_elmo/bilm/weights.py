@@ -15,7 +15,12 @@ import numpy.typing as npt
 
 from sklearn_elmo.atomic_files import new_output
 from sklearn_elmo.bilm.layout import WeightLayout
-from sklearn_elmo.bilm.locations import ModelSource, StoredFile, open_files
+from sklearn_elmo.bilm.locations import (
+    ModelSource,
+    StoredFile,
+    open_files,
+    unreadable,
+)
 from sklearn_elmo.bilm.options import BiLmOptions
 from sklearn_elmo.bilm.weight_file import (
     CHECKSUM_NAME,
@@ -24,6 +29,7 @@ from sklearn_elmo.bilm.weight_file import (
     open_weight_file,
 )
 from sklearn_elmo.errors import ModelFileError
+from sklearn_elmo.messages import printable
 from sklearn_elmo.plain_files import parse_json
 
 __all__ = [
@@ -191,8 +197,14 @@ def _as_stored(
 
 
 def _load_options(file: StoredFile) -> BiLmOptions:
-    with file.open(_MAX_OPTIONS_BYTES) as stream:
-        content = stream.read(_MAX_OPTIONS_BYTES + 1)
+    try:
+        with file.open(_MAX_OPTIONS_BYTES) as stream:
+            # None if it is a device, or a pipe that looks like a file, without data.
+            content = stream.read(_MAX_OPTIONS_BYTES + 1) or b""
+    except ModelFileError:
+        raise
+    except OSError as error:
+        raise unreadable(Path(file.name), error) from error
     expected = "Expected the options.json that belongs to the weights."
     if content.startswith(_HDF5_MAGIC):
         message = (
@@ -235,7 +247,7 @@ def _expected_shapes(
     shapes = WeightLayout.of(options, present).shapes()
     missing = sorted(shapes.keys() - set(present))
     if missing:
-        listing = ", ".join(weight_file.some_names(5))[:200] or "none"
+        listing = printable(", ".join(weight_file.some_names(5))[:200]) or "none"
         message = (
             f"The weight file {weight_file.name!r} has no data set {missing[0]!r} "
             f"({len(missing)} of {len(shapes)} are missing; found {listing}). Use the "

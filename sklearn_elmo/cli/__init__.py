@@ -22,6 +22,7 @@ from typing import Any, TextIO
 import sklearn_elmo
 from sklearn_elmo.cli.signals import Ended, signals_as_exceptions
 from sklearn_elmo.errors import SklearnElmoError
+from sklearn_elmo.messages import printable
 
 __all__ = ["build_parser", "main"]
 
@@ -172,7 +173,7 @@ def _explain(error: Exception) -> str:
             f"{type(error).__name__}: {error}. This was not foreseen; --debug shows "
             "where it happened."
         )
-    text = " ".join(text.split())
+    text = printable(" ".join(text.split()))
     if len(text) > _LONGEST_MESSAGE:
         return text[: _LONGEST_MESSAGE - 3] + "..."
     return text
@@ -190,7 +191,7 @@ def _warnings_on_one_line(command: str) -> Iterator[None]:
         file: TextIO | None = None,
         line: str | None = None,
     ) -> None:
-        text = " ".join(str(message).split())
+        text = printable(" ".join(str(message).split()))
         (file or sys.stderr).write(f"{command}: warning: {text}\n")
 
     with warnings.catch_warnings():

@@ -112,6 +112,11 @@ def _rows(
     found = folder.get_or_compute_ragged(
         list(distinct), lengths, {name: width}, refuse
     )[name]
-    parts = dict(zip(distinct, np.split(found, np.cumsum(lengths)[:-1]), strict=True))
+    ends = np.cumsum(lengths, dtype=np.int64)
+    parts = {
+        key: found[end - length : end]
+        for key, length, end in zip(distinct, lengths, ends, strict=True)
+    }
     nothing = np.zeros((0 if ragged else 1, width), np.float32)
-    return np.concatenate([parts.get(text_key(text), nothing) for text in texts])
+    rows = [parts.get(text_key(text), nothing) for text in texts]
+    return np.concatenate([found[:0], *rows])

@@ -174,12 +174,21 @@ def merge(
 
 
 def quarantine(path: Path) -> None:
-    """Move a damaged file to where it is not used, so that people can examine it."""
+    """Move a damaged file to where it is not used, so that people can examine it.
+
+    It is removed if something of another kind has taken its place there.
+    """
     check_plain_folder(path.parent)
     folder = path.parent / QUARANTINE
-    folder.mkdir(exist_ok=True)
-    check_plain_folder(folder)
-    path.rename(folder / path.name)
+    try:
+        folder.mkdir(exist_ok=True)
+        check_plain_folder(folder)
+        path.rename(folder / path.name)
+    except FileNotFoundError:
+        raise  # another process has moved it
+    except OSError as error:
+        logger.info("%s cannot be set aside and is removed: %s", path, error)
+        remove_file(path)
 
 
 def remove(folder: Path) -> None:

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import re
+import stat
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -112,9 +113,13 @@ def text_key(tokens: Sequence[str]) -> bytes:
 
 def _make_store_folder(path: Path) -> None:
     """Create the folder of a store; mark it as a cache only if it was empty."""
-    if path.exists() and not path.is_dir():
+    try:
+        is_folder = stat.S_ISDIR(path.stat().st_mode)
+    except FileNotFoundError:
+        path.mkdir(parents=True, exist_ok=True)
+        is_folder = True
+    if not is_folder:
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
-    path.mkdir(parents=True, exist_ok=True)
     if any(path.iterdir()):
         return  # a store already, or a folder whose backups we must not switch off
     write_bytes(path / "CACHEDIR.TAG", _CACHEDIR_TAG)

@@ -2,8 +2,8 @@
 
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,16 +27,37 @@ _COMPACT_TIMEOUT_S = 60.0
 
 logger = logging.getLogger(__name__)
 
+
+def _is_path(value: object) -> bool:
+    if not isinstance(value, str | os.PathLike):
+        return False
+    path = os.fspath(value)
+    return isinstance(path, str) and "\0" not in path
+
+
 _CONSTRAINTS = {
-    "path": Constraint(
-        lambda value: isinstance(value, str | os.PathLike), "a str or a PathLike"
-    ),
+    "path": Constraint(_is_path, "a str or a PathLike, without NUL"),
     "max_bytes": optional(POSITIVE_INT),
     "dtype": Constraint(
         lambda value: isinstance(value, str) and value in DTYPES,
         "'float32' or 'float16'",
     ),
 }
+
+
+@contextmanager
+def _raise_store_errors() -> Iterator[None]:
+    """Turn errors of the file system into ours."""
+    try:
+        yield
+    except StoreError:
+        raise
+    except OSError as error:
+        message = (
+            f"The store cannot be read or changed ({error}). Check that its folder is "
+            "there, and the permissions of everything in it."
+        )
+        raise StoreError(message) from error
 
 
 class Cleanup(NamedTuple):
@@ -141,6 +162,7 @@ class EmbeddingStore:
         recipe = Recipe.from_description(description, self.dtype)
         return RecipeFolder(self._folder(), recipe, self.max_bytes)
 
+    @_raise_store_errors()
     def info(self) -> dict[str, Any]:
         """Describe the content of the store.
 
@@ -157,6 +179,7 @@ class EmbeddingStore:
         totals = {name: sum(recipe[name] for recipe in recipes) for name in counts}
         return {"path": str(self._folder()), **totals, "recipes": recipes}
 
+    @_raise_store_errors()
     def verify(self) -> list[Damage]:
         """Check every byte of the store.
 
@@ -178,10 +201,16 @@ class EmbeddingStore:
             if Recipe.read(folder) is None:
                 problem = "missing, or not the recipe that the folder is named after"
                 damages.append(Damage(folder / RECIPE_FILE, None, None, problem))
-            for path in maintenance.segment_paths(folder):
+            try:
+                paths = maintenance.segment_paths(folder)
+            except OSError as error:
+                damages.append(Damage(folder, None, None, f"cannot be listed: {error}"))
+                continue
+            for path in paths:
                 damages += _damage_of(path)
         return damages
 
+    @_raise_store_errors()
     def compact(self) -> Cleanup:
         """Merge small files; drop copies, superseded records and damaged files.
 
@@ -195,9 +224,8 @@ class EmbeddingStore:
         Raises
         ------
         StoreError
-            If another process has been compacting the store for a minute.
-        OSError
-            If the folder cannot be written.
+            If another process has been compacting the store for a minute, or if the
+            folder cannot be read or written.
         """
         folders = self._recipe_folders()
         before = maintenance.size_of(folders)
@@ -215,6 +243,7 @@ class EmbeddingStore:
                 )
         return self._cleanup(before)
 
+    @_raise_store_errors()
     def clear(self) -> Cleanup:
         """Remove everything that the package has stored; keep files of others.
 
@@ -286,7 +315,11 @@ class EmbeddingStore:
         check_parameters("EmbeddingStore", values, _CONSTRAINTS)
 
     def _folder(self) -> Path:
-        return Path(os.path.abspath(Path(os.path.expanduser(self.path))))
+        path = Path(os.path.expanduser(self.path))
+        try:
+            return Path(os.path.abspath(path))
+        except FileNotFoundError:  # the current folder has been removed
+            return path
 
     def _recipe_folders(self) -> list[Path]:
         self._check_parameters()

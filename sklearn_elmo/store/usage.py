@@ -17,6 +17,7 @@ USAGE_FILE = "usage.json"
 
 _SAVE_INTERVAL_S = 0.25
 _LOCK_TIMEOUT_S = 0.2
+_MOST_COUNTED = 2**53
 
 logger = logging.getLogger(__name__)
 
@@ -78,6 +79,9 @@ class Usage:
     def _read(self) -> tuple[int, int]:
         try:
             counts = read_json(self._folder / USAGE_FILE)
-            return int(counts["hits"]), int(counts["misses"])
-        except (OSError, ValueError, KeyError, TypeError, OverflowError):
+            hits, misses = counts["hits"], counts["misses"]
+        except (OSError, ValueError, KeyError, TypeError):
             return 0, 0
+        if not all(type(n) is int and 0 <= n < _MOST_COUNTED for n in (hits, misses)):
+            return 0, 0
+        return hits, misses
