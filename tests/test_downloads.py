@@ -1,8 +1,12 @@
 """Fetching, against a real HTTP server on this machine that misbehaves."""
 
+import dataclasses
+import errno
 import hashlib
+import http.client
 import http.server
 import json
+import os
 import re
 import subprocess
 import sys
@@ -10,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -706,3 +711,142 @@ def test_a_home_of_an_unknown_user_is_no_crash(
     assert downloads.local_names() == []
     with pytest.raises(ModelNotFetchedError):
         downloads.model_folder("original")
+
+
+def serve_range(start: int, end: int, total: int | str) -> Callable[..., None]:
+    """Answer a request for a range with another one; at first cut the body."""
+
+    def answer(handler: Handler, body: bytes) -> None:
+        if handler.headers.get("Range") is None:
+            serve(handler, body, stop_after=300_000)
+            return
+        asked = int(handler.headers["Range"].removeprefix("bytes=")[:-1])
+        sent = body[asked + start : asked + end]
+        handler.send_response(206)
+        stated = f"bytes {asked + start}-{asked + start + len(sent) - 1}/{total}"
+        handler.send_header("Content-Range", stated)
+        handler.send_header("Content-Length", str(len(sent)))
+        handler.end_headers()
+        handler.wfile.write(sent)
+
+    return answer
+
+
+@pytest.mark.parametrize("total", [len(WEIGHTS), "*"])
+def test_range_that_ends_before_the_file_is_not_the_whole_file(
+    server: Server, toy_model: str, total: int | str
+) -> None:
+    """The rest of the file was taken for what the server had sent of it."""
+    server.behaviours["/w.hdf5"] = serve_range(0, 100_000, total)
+    folder = downloads.fetch(toy_model, settings=QUICK)
+    assert (folder / "weights.hdf5").read_bytes() == WEIGHTS
+
+
+@pytest.mark.parametrize(
+    ("start", "total"), [(0, len(WEIGHTS) + 7), (0, 10), (5, len(WEIGHTS)), (0, "x")]
+)
+def test_range_of_another_file_is_refused(
+    server: Server, toy_model: str, start: int, total: int | str, home: Path
+) -> None:
+    server.behaviours["/w.hdf5"] = serve_range(start, len(WEIGHTS), total)
+    quick = dataclasses.replace(QUICK, max_connections=6)
+    with pytest.raises(DownloadError, match=r"w\.hdf5"):
+        downloads.fetch(toy_model, settings=quick)
+    assert not (home / "models" / "toy" / "weights.hdf5").exists()
+
+
+def test_server_that_says_a_part_is_whole_is_not_believed(
+    server: Server, toy_model: str
+) -> None:
+    def nothing_left(handler: Handler, body: bytes) -> None:
+        asked = handler.headers.get("Range")
+        if asked is None:
+            done = len([1 for path, _ in server.requests if path == "/w.hdf5"]) > 1
+            serve(handler, body, stop_after=None if done else 300_000)
+            return
+        handler.send_response(416)
+        handler.send_header("Content-Range", f"bytes */{asked[6:-1]}")
+        handler.end_headers()
+
+    server.behaviours["/w.hdf5"] = nothing_left
+    folder = downloads.fetch(toy_model, settings=QUICK)
+    assert (folder / "weights.hdf5").read_bytes() == WEIGHTS
+
+
+@pytest.mark.parametrize("pin", ["", "abc", "g" * 64, " " + "0" * 64, 5])
+def test_pin_that_is_no_hash_is_refused_before_anything_is_fetched(
+    server: Server, toy_model: str, pin: Any
+) -> None:
+    """An empty one, from a variable that is not set, switched the check off."""
+    with pytest.raises(InvalidParameterError, match="64 hexadecimal digits"):
+        downloads.fetch_url(f"{server.url}/w.hdf5", sha256=pin, settings=QUICK)
+    with pytest.raises(InvalidParameterError, match="64 hexadecimal digits"):
+        downloads.fetch(toy_model, sha256={"options.json": pin}, settings=QUICK)
+    assert server.requests == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs named pipes")
+@pytest.mark.parametrize("kind", ["pipe", "deep", "large"])
+def test_odd_file_beside_a_part_neither_hangs_nor_raises(
+    server: Server, kind: str
+) -> None:
+    url = f"{server.url}/w.hdf5"
+    server.files = {"/w.hdf5": WEIGHTS}
+    path = library._place_of(url)[0]
+    path.parent.mkdir(parents=True)
+    tag = path.with_name("w.hdf5.part.json")
+    path.with_name("w.hdf5.part").write_bytes(WEIGHTS[:1000])
+    if kind == "pipe":
+        os.mkfifo(tag)
+    else:
+        tag.write_bytes(b"[" * 100_000 if kind == "deep" else b" " * 2**21)
+    assert downloads.fetch_url(url, settings=QUICK).read_bytes() == WEIGHTS
+
+
+def test_secrets_of_a_url_are_not_shown(server: Server) -> None:
+    with pytest.raises(InvalidParameterError, match="user name or a password") as error:
+        downloads.fetch_url("http://me:secret@127.0.0.1:1/w.hdf5", settings=QUICK)
+    assert "secret" not in str(error.value)
+    url = f"{server.url}/w.hdf5?key=secret\x1b" + "x" * 10_000
+    with pytest.raises(DownloadError, match=r"w\.hdf5") as failed:
+        downloads.fetch_url(url, settings=QUICK)
+    assert "secret" not in str(failed.value)
+    assert str(failed.value).isprintable()
+    assert len(str(failed.value)) < 1000
+
+
+def test_network_that_is_lost_while_reading_is_tried_again(
+    server: Server, toy_model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was reported as a full disk."""
+    read1, failures = http.client.HTTPResponse.read1, iter([1, 2])
+
+    def lose(self: http.client.HTTPResponse, n: int = -1) -> bytes:
+        if next(failures, None):
+            raise OSError(errno.EHOSTUNREACH, os.strerror(errno.EHOSTUNREACH))
+        return read1(self, n)
+
+    monkeypatch.setattr(http.client.HTTPResponse, "read1", lose)
+    folder = downloads.fetch(toy_model, settings=QUICK)
+    assert (folder / "weights.hdf5").read_bytes() == WEIGHTS
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs named pipes")
+@pytest.mark.parametrize("kind", ["missing", "folder", "pipe", "device", "nul"])
+def test_import_of_what_is_no_plain_file_is_refused(
+    tmp_path: Path, home: Path, kind: str
+) -> None:
+    options, odd = tmp_path / "options.json", tmp_path / "odd"
+    options.write_bytes(OPTIONS)
+    if kind == "folder":
+        odd.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(odd)
+    elif kind == "device":
+        odd.symlink_to("/dev/zero")
+    elif kind == "nul":
+        odd = Path("a\0b")
+    with pytest.raises(ModelFileError, match="Nothing was imported") as caught:
+        downloads.import_model("mine", options, odd)
+    assert isinstance(caught.value, FileNotFoundError) == (kind == "missing")
+    assert downloads.local_names() == []

@@ -5,7 +5,7 @@ import re
 from urllib.parse import urlsplit, urlunsplit
 
 from sklearn_elmo.errors import InvalidParameterError
-from sklearn_elmo.messages import quote
+from sklearn_elmo.messages import printable, quote
 
 OFFICIAL_BASE_URL = "https://allennlp.s3.amazonaws.com/models/elmo/"
 """Where AllenNLP's models have been since 2019."""
@@ -17,6 +17,7 @@ _S3_PATH_STYLE = re.compile(r"s3([.-][a-z0-9-]+)?\.amazonaws\.com")
 _S3_HOST_STYLE = re.compile(
     r"(?P<bucket>[a-z0-9.-]+)\.s3([.-][a-z0-9-]+)?\.amazonaws\.com"
 )
+_LONGEST_SHOWN = 200
 _SCHEMES = ("http", "https", "s3")
 
 
@@ -33,6 +34,18 @@ def is_url(text: object) -> bool:
     )
 
 
+def shown(url: str) -> str:
+    """Return a URL as it may be shown: no query, which may hold keys, and not long.
+
+    Examples
+    --------
+    >>> shown("https://example.org/x.hdf5?signature=secret")
+    'https://example.org/x.hdf5?...'
+    """
+    address, mark, _ = url.partition("?")
+    return printable(address[:_LONGEST_SHOWN]) + ("?..." if mark else "")
+
+
 def canonical_url(url: str) -> str:
     """Return the spelling of a URL that identifies its local copy.
 
@@ -42,7 +55,7 @@ def canonical_url(url: str) -> str:
     Raises
     ------
     InvalidParameterError
-        The URL cannot be parsed or has no host.
+        The URL cannot be parsed, has no host, or holds a password.
 
     Examples
     --------
@@ -60,6 +73,12 @@ def canonical_url(url: str) -> str:
         has_host = False
     if not has_host:
         message = f"{quote(url)} is not a valid URL. Check its host and brackets."
+        raise InvalidParameterError(message)
+    if "@" in parts.netloc:
+        message = (
+            f"The URL of {quote(parts.hostname)} holds a user name or a password, which "
+            "are not sent. Fetch the file by other means, and pass its path."
+        )
         raise InvalidParameterError(message)
     path = parts.path
     if parts.scheme == "s3":

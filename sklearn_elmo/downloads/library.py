@@ -26,10 +26,11 @@ from sklearn_elmo.errors import (
     DownloadError,
     InvalidParameterError,
     ModelFileError,
+    ModelFileNotFoundError,
     ModelNotFetchedError,
 )
 from sklearn_elmo.messages import quote
-from sklearn_elmo.plain_files import parse_json
+from sklearn_elmo.plain_files import open_plain_file, parse_json
 
 if TYPE_CHECKING:
     from sklearn_elmo.downloads.transfer import TransferSettings
@@ -39,8 +40,10 @@ DOWNLOAD_VARIABLE = "SKLEARN_ELMO_DOWNLOAD"
 
 _MODEL_FILE_NAMES = (OPTIONS_FILE_NAME, WEIGHTS_FILE_NAME)
 _HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
+_COPY_BYTES = 2**20
 _GZIP_MAGIC = b"\x1f\x8b"
 _ZIP_MAGIC = b"PK"
+_SHA256 = re.compile(r"[0-9A-Fa-f]{64}")
 _LOCAL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -157,7 +160,7 @@ def fetch(
             file.urls,
             folder / file.name,
             size=file.size,
-            sha256=pins.get(file.name) or file.sha256,
+            sha256=pins.get(file.name, file.sha256),
             progress=progress,
             settings=settings,
         )
@@ -207,7 +210,7 @@ def fetch_url(
         (url,),
         path,
         size=None if known is None else known.size,
-        sha256=sha256 or (None if known is None else known.sha256),
+        sha256=known.sha256 if sha256 is None and known is not None else sha256,
         progress=progress,
         settings=settings,
     )
@@ -231,7 +234,8 @@ def import_model(
     Path
         Folder of the copy; it appears complete or not at all.
     """
-    if not _LOCAL_NAME.fullmatch(name) or name == "default":
+    is_good = isinstance(name, str) and _LOCAL_NAME.fullmatch(name)
+    if not is_good or name == "default":
         message = (
             f"The 'name' parameter of import_model must be letters, digits, '.', '_' "
             f"and '-', and not 'default'. Got {quote(name)} instead."
@@ -251,7 +255,7 @@ def import_model(
         copy = Path(temporary) / name
         copy.mkdir()
         for source, file_name in zip(sources, _MODEL_FILE_NAMES, strict=True):
-            shutil.copyfile(source, copy / file_name)
+            _copy(source, copy / file_name)
             if complaint := _content_check(file_name)(copy / file_name):
                 message = f"{source}: {complaint}. Nothing was imported."
                 raise ModelFileError(message)
@@ -311,6 +315,12 @@ def _obtain(
     # Imported only here, because it imports much.
     from sklearn_elmo.downloads.transfer import download
 
+    if sha256 is not None and not _is_sha256(sha256):
+        message = (
+            f"The 'sha256' parameter for {path.name} must be 64 hexadecimal digits. "
+            f"Got {quote(sha256)} instead."
+        )
+        raise InvalidParameterError(message)
     home = home_folder()
     recorded = hashes.read_known(home).get(_key(path))
     if path.is_file():
@@ -331,6 +341,10 @@ def _obtain(
     )
     if recorded != found:
         hashes.remember(home, _key(path), found)
+
+
+def _is_sha256(value: object) -> bool:
+    return isinstance(value, str) and _SHA256.fullmatch(value) is not None
 
 
 def _key(path: Path) -> str:
@@ -360,6 +374,21 @@ def _entry(name: str) -> ModelEntry:
             f"{', '.join(REGISTRY)}. Other models are used by their path."
         )
         raise InvalidParameterError(message) from error
+
+
+def _copy(source: Path, target: Path) -> None:
+    try:
+        with open_plain_file(source) as file, target.open("xb") as copy:
+            shutil.copyfileobj(file, copy, _COPY_BYTES)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        message = (
+            f"{quote(str(source))} cannot be copied ({reason}). Nothing was imported; "
+            "give the paths of an options file and a weight file."
+        )
+        if isinstance(error, FileNotFoundError):
+            raise ModelFileNotFoundError(message) from error
+        raise ModelFileError(message) from error
 
 
 def _compare(file: RemoteFile, path: Path) -> None:

@@ -6,6 +6,7 @@ import http.client
 import json
 import logging
 import os
+import re
 import shutil
 import socket
 import ssl
@@ -24,7 +25,9 @@ from tqdm import tqdm
 
 from sklearn_elmo.atomic_files import write_bytes
 from sklearn_elmo.downloads.hashes import Fingerprint, fingerprint
+from sklearn_elmo.downloads.address import shown
 from sklearn_elmo.errors import DownloadError
+from sklearn_elmo.plain_files import open_plain_file, parse_json
 
 __all__ = ["TransferSettings", "download"]
 
@@ -32,7 +35,10 @@ logger = logging.getLogger(__name__)
 
 CHUNK_BYTES = 1 << 18
 _USER_AGENT = "sklearn-elmo"
+_CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(?:(\d{1,18})|\*)")
+_MOST_TAG_BYTES = 2**20
 _RETRIED_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -163,8 +169,8 @@ def _first_that_works(
             found = fingerprint(part.path)
             _verify(part, found, size, sha256, check)
         except _AddressFailedError as error:
-            logger.info("%s: %s", url, error)
-            failures.append(f"{url}: {error}")
+            logger.info("%s: %s", shown(url), error)
+            failures.append(f"{shown(url)}: {error}")
         else:
             part.publish()
             return found
@@ -179,7 +185,7 @@ def _first_that_works(
 
 
 class _Part:
-    """The unfinished file beside its target, and the server's name of its version."""
+    """The unfinished file beside its target, and what the server said of it."""
 
     def __init__(self, target: Path) -> None:
         self.target = target
@@ -205,16 +211,29 @@ class _Part:
 
     def validator(self) -> str | None:
         """Return the value for If-Range: the server's name of this version."""
-        try:
-            value = json.loads(self._tag_path.read_text(encoding="utf-8"))["validator"]
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
+        value = self._tag().get("validator")
         return value if isinstance(value, str) else None
 
-    def begin(self, validator: str | None) -> None:
+    def total(self) -> int | None:
+        """Return the length of the whole file, if the server said it."""
+        value = self._tag().get("total")
+        return value if type(value) is int else None
+
+    def begin(self, validator: str | None, total: int | None) -> None:
         self.drop()
         if validator is not None:
-            write_bytes(self._tag_path, json.dumps({"validator": validator}).encode())
+            tag = {"validator": validator, "total": total}
+            write_bytes(self._tag_path, json.dumps(tag).encode())
+
+    def _tag(self) -> dict[str, Any]:
+        try:
+            with open_plain_file(
+                self._tag_path, follow_links=False, max_bytes=_MOST_TAG_BYTES
+            ) as file:
+                tag = parse_json(file.read())
+        except (OSError, ValueError):
+            return {}
+        return tag if isinstance(tag, dict) else {}
 
     def drop(self) -> None:
         self.path.unlink(missing_ok=True)
@@ -239,7 +258,7 @@ def _fill(
         except _ConnectionCutError as error:
             has_progress = part.size() > before and not isinstance(error, _StalledError)
             failed_in_a_row = 0 if has_progress else failed_in_a_row + 1
-            logger.info("%s: %s; %d bytes so far", url, error, part.size())
+            logger.info("%s: %s; %d bytes so far", shown(url), error, part.size())
             if failed_in_a_row >= settings.attempts:
                 reason = f"gave up after {failed_in_a_row} attempts ({error})"
                 raise _AddressFailedError(reason) from error
@@ -262,9 +281,7 @@ def _receive(
     if start and validator:
         headers |= {"Range": f"bytes={start}-", "If-Range": validator}
     with _open(url, headers, part, settings.timeout_s) as answer:
-        start = _agreed_start(answer, part, start)
-        remaining = _content_length(answer)
-        total = None if remaining is None else start + remaining
+        start, remaining, total = _agreed_range(answer, part, start)
         if None not in (total, size) and total != size:
             reason = f"the server offers {total} bytes, expected {size}"
             raise _AddressFailedError(reason)
@@ -286,7 +303,7 @@ def _receive(
             ) as bar,
         ):
             received = _copy(answer, file, bar, part, most - start, settings)
-    if remaining is not None and received < remaining:
+    if total is not None and start + received < total:
         reason = f"cut after {start + received} of {total} bytes"
         raise _ConnectionCutError(reason)
 
@@ -302,16 +319,21 @@ def _open(
         with opener.open(request, timeout=timeout_s) as answer:
             yield answer
     except (http.client.InvalidURL, ValueError) as error:
-        reason = f"not a valid address ({error})"
+        # The error quotes the address, which may hold a key.
+        reason = "not a valid address; encode white space and special characters"
         raise _AddressFailedError(reason) from error
     except urllib.error.HTTPError as error:
         error.close()
         reason = f"HTTP status {error.code}"
         if error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
-            if error.headers.get("Content-Range") == f"bytes */{part.size()}":
+            size = part.size()
+            is_whole = error.headers.get("Content-Range") == f"bytes */{size}"
+            if is_whole and part.total() in (None, size):
                 raise _NothingLeftError from error
             part.drop()
             raise _ConnectionCutError(reason) from error
+        if error.code in _REDIRECTS:
+            reason += ", a redirect in a circle or to something else than http"
         if error.code in _RETRIED_STATUSES:
             raise _ConnectionCutError(reason) from error
         raise _AddressFailedError(reason) from error
@@ -396,16 +418,30 @@ class _SafeRedirects(urllib.request.HTTPRedirectHandler):
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
-def _agreed_start(answer: http.client.HTTPResponse, part: _Part, asked: int) -> int:
-    """Return the position of the first byte; remove the part if it is 0."""
-    if answer.status == http.client.PARTIAL_CONTENT:
-        if not answer.headers.get("Content-Range", "").startswith(f"bytes {asked}-"):
-            part.drop()
-            reason = f"the server sent another range than requested (from {asked})"
-            raise _ConnectionCutError(reason)
-        return asked
-    part.begin(_validator(answer))
-    return 0
+def _agreed_range(
+    answer: http.client.HTTPResponse, part: _Part, asked: int
+) -> tuple[int, int | None, int | None]:
+    """Return the first byte, the number of bytes to come, and that of the whole file.
+
+    The part is removed if the answer begins at 0.
+    """
+    remaining = _content_length(answer)
+    if answer.status != http.client.PARTIAL_CONTENT:
+        part.begin(_validator(answer), remaining)
+        return 0, remaining, remaining
+    sent = _CONTENT_RANGE.fullmatch(answer.headers.get("Content-Range", ""))
+    if sent is None or int(sent[1]) != asked or int(sent[2]) < asked:
+        part.drop()
+        reason = f"the server sent another range than requested (from {asked})"
+        raise _ConnectionCutError(reason)
+    remaining = int(sent[2]) + 1 - asked
+    total = int(sent[3]) if sent[3] else part.total() or asked + remaining
+    # A range may end before the file does; the next connection asks for the rest.
+    if total < asked + remaining or part.total() not in (None, total):
+        part.drop()
+        reason = f"the server sent a range of a file of {total} bytes, another one"
+        raise _ConnectionCutError(reason)
+    return asked, remaining, total
 
 
 def _validator(answer: http.client.HTTPResponse) -> str | None:
@@ -418,7 +454,8 @@ def _validator(answer: http.client.HTTPResponse) -> str | None:
 
 def _content_length(answer: http.client.HTTPResponse) -> int | None:
     text = answer.headers.get("Content-Length", "")
-    return int(text) if text.isdecimal() else None
+    # No file needs more digits, and Python reads no more than 4,300.
+    return int(text[:19]) if text.isascii() and text.isdecimal() else None
 
 
 def _check_disk_space(part: _Part, needed: int | None) -> None:
@@ -443,7 +480,7 @@ def _copy(
     received = since = 0
     begin = time.monotonic()
     # read1 returns what has arrived, so that a cut connection loses nothing.
-    while chunk := answer.read1(CHUNK_BYTES):
+    while chunk := _read(answer):
         received += len(chunk)
         if received > most_bytes:
             part.drop()
@@ -459,6 +496,14 @@ def _copy(
                 raise _StalledError(reason)
             since, begin = received, time.monotonic()
     return received
+
+
+def _read(answer: http.client.HTTPResponse) -> bytes:
+    try:
+        return answer.read1(CHUNK_BYTES)
+    except OSError as error:  # of the network; others are of the disk
+        reason = f"{type(error).__name__}: {error}"
+        raise _ConnectionCutError(reason) from error
 
 
 def _verify(
