@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from sklearn_elmo.errors import OutputFileError
-from sklearn_elmo.messages import quote
 
 if TYPE_CHECKING:
     import h5py
@@ -25,6 +24,7 @@ __all__ = [
     "new_output",
     "replacing",
     "signals_wait",
+    "write_all",
     "write_bytes",
 ]
 
@@ -86,7 +86,7 @@ def write_bytes(target: Path, content: bytes | memoryview) -> None:
         As in `replacing`.
     """
     with replacing(target) as temporary, temporary.open("xb", buffering=0) as file:
-        _write_all(file, content)
+        write_all(file, content)
 
 
 @contextlib.contextmanager
@@ -111,7 +111,7 @@ def new_output(target: str | os.PathLike[str]) -> Iterator[Path]:
     try:
         final = Path(os.path.realpath(target))
     except ValueError as error:  # a NUL in the path
-        message = f"{quote(target)} cannot be the path of a file ({error})."
+        message = f"{str(target)[:40]!r} cannot be a path ({error}). Choose another name."
         raise OutputFileError(message) from error
     check_place(final)
     with replacing(final) as temporary:
@@ -222,7 +222,8 @@ def signals_wait() -> Iterator[None]:
             before[number](number, None)
 
 
-def _write_all(file: IO[bytes], content: bytes | memoryview) -> None:
+def write_all(file: IO[bytes], content: bytes | memoryview) -> None:
+    """Write to a file without a buffer, which may take a part at a time."""
     rest = memoryview(content)
     while rest:
         rest = rest[file.write(rest) :]

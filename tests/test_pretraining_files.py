@@ -1,7 +1,9 @@
 """Damaged files of a run: detected, never believed."""
 
 import json
+import os
 import shutil
+import sys
 import warnings
 
 import numpy as np
@@ -244,3 +246,63 @@ def test_a_verified_file_is_read_without_its_digest(tmp_path):
         assert read_verified(path).read() == content
     with pytest.raises(DamagedFileError):
         read_verified(tmp_path / "missing")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs links and named pipes")
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("train.int32", "pipe"),
+        ("train.int32", "link"),
+        ("held_out.int32", "dangling"),
+        ("held_out.int32", "device"),
+        ("corpus.json", "pipe"),
+        ("corpus.json", "link"),
+    ],
+)
+def test_odd_file_among_those_of_a_run_is_replaced(
+    stopped_run, tmp_path_factory, name, kind
+):
+    """A link was written through, over a file of somebody else; a pipe hung."""
+    outside = tmp_path_factory.mktemp("outside")
+    (outside / "precious").write_text("mine")
+    path = stopped_run / name
+    path.unlink()
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
+    else:
+        path.symlink_to(outside / ("precious" if kind == "link" else "new"))
+    with pytest.warns(SklearnElmoWarning, match="text is read again"):
+        fit(stopped_run)
+    assert [file.read_text() for file in outside.iterdir()] == ["mine"]
+    assert path.is_file()
+    assert not path.is_symlink()
+
+
+@pytest.mark.filterwarnings("ignore:The encoded text")
+@pytest.mark.parametrize(
+    "name", ["train.int32", "corpus.json", "source.json", "metrics.jsonl", "loss.png"]
+)
+def test_folder_in_the_way_of_a_run_is_a_training_error(stopped_run, name):
+    path = stopped_run / name
+    path.unlink(missing_ok=True)
+    (path / "precious").mkdir(parents=True)
+    with pytest.raises(TrainingError, match=r"cannot be written.*in the way"):
+        fit(stopped_run)
+    assert (path / "precious").exists()
+
+
+def test_checkpoint_folder_that_cannot_be_made_is_a_training_error(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(TrainingError, match="cannot be written"):
+        fit(tmp_path / "file" / "run")
+
+
+def test_checkpoint_that_is_of_no_run_is_refused(tmp_path):
+    """Its digest is right, but it has none of what a run needs."""
+    save_checkpoint(tmp_path, {"progress": {"step": 1}})
+    for random_state in (0, None):
+        with pytest.raises(TrainingError, match="not of a training run"):
+            fit(tmp_path, random_state=random_state)

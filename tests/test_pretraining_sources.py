@@ -2,6 +2,8 @@
 
 import os
 import re
+import socket
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -275,3 +277,24 @@ def test_the_tokenizer_is_saved_with_the_model(tmp_path):
     with pytest.warns(SklearnElmoWarning, match="Pass the callable"):
         ElmoPretrainer.load(tmp_path)
     assert ElmoPretrainer.load(tmp_path, tokenizer=str.split).tokenizer is str.split
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs links and named pipes")
+@pytest.mark.parametrize("kind", ["pipe", "socket", "device", "dangling"])
+def test_what_is_no_plain_file_is_refused(tmp_path, monkeypatch, kind):
+    """A pipe in a folder blocked forever, and a device filled the memory."""
+    monkeypatch.chdir(tmp_path)  # the path of a socket must be short
+    odd = Path("texts/odd.txt")
+    odd.parent.mkdir()
+    Path("texts/good.txt").write_text("a b\n")
+    if kind == "pipe":
+        os.mkfifo(odd)
+    elif kind == "socket":
+        with socket.socket(socket.AF_UNIX) as server:
+            server.bind(str(odd))
+    else:
+        odd.symlink_to("/dev/zero" if kind == "device" else "nowhere")
+    for source in ("texts", odd, ["texts/*.txt"], [str(odd)]):
+        with pytest.raises(CorpusError, match=r"odd\.txt") as caught:
+            open_source(source)
+        assert isinstance(caught.value, FileNotFoundError) == (kind == "dangling")

@@ -630,7 +630,7 @@ def test_export_of_texts_without_tokens_has_rows_of_zeros(tmp_path, texts):
 def test_export_to_nowhere(tmp_path):
     store = EmbeddingStore(tmp_path / "store")
     store_texts(store, [["a"]])
-    with pytest.raises(OutputFileError, match="path of a file"):
+    with pytest.raises(OutputFileError, match="cannot be a path"):
         store.export([["a"]], "a\0b")
     with pytest.raises(OutputFileError, match="There is no folder"):
         store.export([["a"]], tmp_path / "nowhere" / "out.h5")

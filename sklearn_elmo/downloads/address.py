@@ -76,7 +76,7 @@ def canonical_url(url: str) -> str:
         raise InvalidParameterError(message)
     if "@" in parts.netloc:
         message = (
-            f"The URL of {quote(parts.hostname)} holds a user name or a password, which "
+            f"The URL of {quote(parts.hostname)} has a user name or a password, which "
             "are not sent. Fetch the file by other means, and pass its path."
         )
         raise InvalidParameterError(message)

@@ -24,8 +24,8 @@ from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from sklearn_elmo.atomic_files import write_bytes
-from sklearn_elmo.downloads.hashes import Fingerprint, fingerprint
 from sklearn_elmo.downloads.address import shown
+from sklearn_elmo.downloads.hashes import Fingerprint, fingerprint
 from sklearn_elmo.errors import DownloadError
 from sklearn_elmo.plain_files import open_plain_file, parse_json
 

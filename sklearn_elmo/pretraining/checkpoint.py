@@ -1,6 +1,8 @@
 """Checkpoints: what a stopped run needs to continue."""
 
+import contextlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +17,30 @@ from sklearn_elmo.pretraining.verified_files import (
     read_verified,
 )
 
-__all__ = ["CHECKPOINT_NAME", "load_checkpoint", "save_checkpoint", "to_json_lines"]
+__all__ = [
+    "CHECKPOINT_NAME",
+    "load_checkpoint",
+    "save_checkpoint",
+    "to_json_lines",
+    "writing_errors",
+]
 
 CHECKPOINT_NAME = "checkpoint.pt"
 PREVIOUS_NAME = "checkpoint-previous.pt"
+
+
+@contextlib.contextmanager
+def writing_errors(folder: Path) -> Iterator[None]:
+    """Turn errors of writing to the folder of a run into a TrainingError."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:  # torch's zip writer raises the latter
+        message = (
+            f"The files of the run cannot be written to {str(folder)!r} ({error}); the "
+            "last good checkpoint, if any, is kept. Free some space or remove what is "
+            "in the way, and call fit again to continue."
+        )
+        raise TrainingError(message) from error
 
 
 def save_checkpoint(folder: Path, content: dict[str, Any]) -> None:
@@ -38,19 +60,11 @@ def save_checkpoint(folder: Path, content: dict[str, Any]) -> None:
         The checkpoint cannot be written; the earlier ones are unchanged.
     """
     current = folder / CHECKPOINT_NAME
-    try:
-        with replacing(current) as temporary:
-            torch.save(content, temporary)
-            append_digest(temporary)
-            if current.is_file():
-                current.replace(folder / PREVIOUS_NAME)
-    except (OSError, RuntimeError) as error:  # torch's zip writer raises the latter
-        message = (
-            f"The checkpoint cannot be written to {str(folder)!r} ({error}); the "
-            "previous one, if any, is kept. Free some space, and call fit again to "
-            "continue."
-        )
-        raise TrainingError(message) from error
+    with writing_errors(folder), replacing(current) as temporary:
+        torch.save(content, temporary)
+        append_digest(temporary)
+        if current.is_file():
+            current.replace(folder / PREVIOUS_NAME)
 
 
 def load_checkpoint(folder: Path) -> dict[str, Any] | None:

@@ -6,7 +6,9 @@ neither the text nor the numbers have to fit into memory. The distinct words do:
 100 bytes each.
 """
 
+import contextlib
 import hashlib
+import io
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -15,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from sklearn_elmo.atomic_files import write_all, write_bytes
 from sklearn_elmo.bilm.characters import (
     BEGIN_SENTENCE,
     END_SENTENCE,
@@ -22,6 +25,8 @@ from sklearn_elmo.bilm.characters import (
 )
 from sklearn_elmo.errors import CorpusError
 from sklearn_elmo.messages import quote
+from sklearn_elmo.plain_files import open_plain_file
+from sklearn_elmo.pretraining.checkpoint import writing_errors
 from sklearn_elmo.pretraining.documents import Document
 from sklearn_elmo.pretraining.verified_files import DamagedFileError
 
@@ -130,21 +135,25 @@ def read_corpus(
     """
     numbers = {BEGIN_SENTENCE: BEGIN, END_SENTENCE: END}
     paths = folder / _TRAIN, folder / _HELD_OUT
-    with paths[0].open("wb") as train, paths[1].open("wb") as held_out:
+    with contextlib.ExitStack() as files:
+        with writing_errors(folder):
+            train, held_out = (files.enter_context(_new_file(path)) for path in paths)
         for document in documents:
             is_held_out = generator.random() < held_out_share
             ids = _encode(document, tokenize, numbers)
-            (held_out if is_held_out else train).write(ids.tobytes())
-    if not paths[0].stat().st_size:  # all documents were held out
-        paths[1].replace(paths[0])
-        paths[1].touch()
-    if held_out_share > 0 and paths[1].stat().st_size < _LEAST_HELD_OUT_BYTES:
-        _hold_out_the_end(*paths, held_out_share)
+            with writing_errors(folder):
+                write_all(held_out if is_held_out else train, ids.tobytes())
+    with writing_errors(folder):
+        if not paths[0].stat().st_size:  # all documents were held out
+            paths[1].replace(paths[0])
+            paths[1].touch()
+        if held_out_share > 0 and paths[1].stat().st_size < _LEAST_HELD_OUT_BYTES:
+            _hold_out_the_end(*paths, held_out_share)
     _check(_map(paths[0]), numbers)
     types = list(numbers)
-    digest = _digest(paths, types)
-    index = {"digest": digest, "types": types}
-    (folder / _INDEX).write_text(json.dumps(index), encoding="utf-8")
+    with writing_errors(folder):
+        index = {"digest": _digest(paths, types), "types": types}
+        write_bytes(folder / _INDEX, json.dumps(index).encode())
     return open_corpus(folder)
 
 
@@ -158,7 +167,8 @@ def open_corpus(folder: Path) -> Corpus:
     """
     paths = folder / _TRAIN, folder / _HELD_OUT
     try:
-        index = json.loads((folder / _INDEX).read_text(encoding="utf-8"))
+        with open_plain_file(folder / _INDEX, follow_links=False) as file:
+            index = json.loads(file.read())
         types, digest = list(index["types"]), index["digest"]
         found = _digest(paths, types)
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -196,6 +206,12 @@ def _map(path: Path) -> IdArray:
     return np.memmap(path, dtype=np.int32, mode="r")
 
 
+def _new_file(path: Path) -> io.FileIO:
+    """Create a file; a link of this name, which could lead anywhere, is removed."""
+    path.unlink(missing_ok=True)
+    return io.FileIO(path, "x")
+
+
 def _hold_out_the_end(train: Path, held_out: Path, share: float) -> None:
     """Move the last sentences of the training text to the held-out text."""
     ids = _map(train)
@@ -230,6 +246,6 @@ def _check(ids: IdArray, numbers: dict[str, int]) -> None:
 def _digest(paths: Sequence[Path], types: list[str]) -> str:
     digest = hashlib.sha256("\0".join(types).encode("utf-8", "surrogatepass"))
     for path in paths:
-        with path.open("rb") as file:
+        with open_plain_file(path, follow_links=False) as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from sklearn_elmo.atomic_files import replacing
+
 __all__ = ["save_loss_plot"]
 
 
@@ -27,5 +29,6 @@ def save_loss_plot(path: Path, history: list[dict[str, Any]]) -> bool:
     axes.set_ylabel("loss (nats per word)")
     axes.grid(alpha=0.3)
     axes.legend()
-    figure.savefig(path, dpi=120)
+    with replacing(path) as temporary, temporary.open("xb") as file:
+        figure.savefig(file, dpi=120, format="png")
     return True

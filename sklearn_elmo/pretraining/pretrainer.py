@@ -23,7 +23,7 @@ from sklearn_elmo.errors import (
 )
 from sklearn_elmo.messages import warn_caller
 from sklearn_elmo.models import resolve_device
-from sklearn_elmo.pretraining.checkpoint import load_checkpoint
+from sklearn_elmo.pretraining.checkpoint import load_checkpoint, writing_errors
 from sklearn_elmo.pretraining.corpus import Corpus, encode_documents
 from sklearn_elmo.pretraining.distillation.answers import Teacher, TokenTeacher
 from sklearn_elmo.pretraining.distillation.teacher import Teachers
@@ -298,7 +298,8 @@ class ElmoPretrainer(BaseEstimator):
             )
             trainer = self._train(corpus, vocabulary, folder, seed, checkpoint)
             if self.checkpoint_dir is not None:
-                save_loss_plot(folder / "loss.png", trainer.history)
+                with writing_errors(folder):
+                    save_loss_plot(folder / "loss.png", trainer.history)
             self.n_tokens_ = len(corpus.train.ids)
             self.n_types_ = len(corpus.train.types)
         self.model_ = trainer.model.to("cpu")

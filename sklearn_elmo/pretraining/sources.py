@@ -21,6 +21,7 @@ from sklearn_elmo.errors import (
     TextValueError,
 )
 from sklearn_elmo.messages import quote
+from sklearn_elmo.plain_files import open_plain_file
 from sklearn_elmo.text import as_texts
 
 __all__ = ["Files", "Source", "Texts", "open_source"]
@@ -233,6 +234,7 @@ def _expand(name: str | bytes) -> list[Path]:
 def _files_in(path: Path) -> list[Path]:
     """Return the files of a folder and its subfolders by name, without hidden ones."""
     if not path.is_dir():
+        _check_plain(path)
         return [path]
     files = [
         Path(folder) / name
@@ -246,7 +248,26 @@ def _files_in(path: Path) -> list[Path]:
             "not read). Check the path."
         )
         raise CorpusNotFoundError(message)
+    for file in files:
+        _check_plain(file)
     return sorted(files)
+
+
+def _check_plain(path: Path) -> None:
+    """Refuse what blocks, never ends, or could not be read twice."""
+    try:
+        with open_plain_file(path):
+            return
+    except OSError as error:
+        reason = error.strerror or str(error)
+        kind = (
+            CorpusNotFoundError if isinstance(error, FileNotFoundError) else CorpusError
+        )
+    message = (
+        f"The training text {_show_path(str(path))} cannot be read ({reason}); "
+        "expected a plain file. Move it away, or pass the paths of files alone."
+    )
+    raise kind(message)
 
 
 def _walk(path: Path) -> Iterator[tuple[str, list[str], list[str]]]:

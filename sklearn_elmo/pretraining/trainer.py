@@ -14,7 +14,11 @@ import torch
 from sklearn_elmo.atomic_files import write_bytes
 from sklearn_elmo.errors import TrainingError
 from sklearn_elmo.pretraining.batches import BatchStreams
-from sklearn_elmo.pretraining.checkpoint import save_checkpoint, to_json_lines
+from sklearn_elmo.pretraining.checkpoint import (
+    save_checkpoint,
+    to_json_lines,
+    writing_errors,
+)
 from sklearn_elmo.pretraining.corpus import Corpus, EncodedText
 from sklearn_elmo.pretraining.distillation.heads import TeacherHeads
 from sklearn_elmo.pretraining.distillation.teacher import Teachers, TeacherTexts
@@ -184,7 +188,9 @@ class Trainer:
             "history": self.history,
         }
         save_checkpoint(self.folder, content)
-        write_bytes(self.folder / METRICS_NAME, to_json_lines(self.history).encode())
+        with writing_errors(self.folder):
+            rows = to_json_lines(self.history).encode()
+            write_bytes(self.folder / METRICS_NAME, rows)
 
     def perplexity(self, max_tokens: int) -> Perplexity | None:
         """Return the perplexity on the held-out text, None if there is none."""
@@ -327,8 +333,15 @@ class Trainer:
 
     def _resume(self, content: Mapping[str, Any]) -> None:
         signature = self._signature()
+        found = content.get("signature")
+        if not isinstance(found, dict):
+            message = (
+                f"The checkpoint in {str(self.folder)!r} is not of a training run. "
+                "Choose another checkpoint_dir, or delete it."
+            )
+            raise TrainingError(message)
         for name, value in signature.items():
-            if content["signature"][name] != value:
+            if found.get(name) != value:
                 message = (
                     f"The checkpoint in {str(self.folder)!r} is of another run: its "
                     f"{name} differs. Choose another checkpoint_dir, or delete it."

@@ -14,6 +14,7 @@ from tqdm import tqdm
 from sklearn_elmo.atomic_files import write_bytes
 from sklearn_elmo.errors import CorpusTypeError, SklearnElmoWarning
 from sklearn_elmo.messages import quote, warn_caller
+from sklearn_elmo.pretraining.checkpoint import writing_errors
 from sklearn_elmo.pretraining.corpus import Corpus, Tokenize, open_corpus, read_corpus
 from sklearn_elmo.pretraining.documents import Document, iterate_documents, shuffled
 from sklearn_elmo.pretraining.sources import open_source
@@ -34,7 +35,8 @@ def open_workspace(checkpoint_dir: str | os.PathLike[str] | None) -> Iterator[Pa
     """Yield the folder for checkpoints, or a temporary one."""
     if checkpoint_dir is not None:
         folder = Path(os.path.expanduser(checkpoint_dir))
-        folder.mkdir(parents=True, exist_ok=True)
+        with writing_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
         yield folder
         return
     with tempfile.TemporaryDirectory(
@@ -48,7 +50,8 @@ def choose_seed(random_state: int | None, checkpoint: Mapping[str, Any] | None) 
     if random_state is not None:
         return int(random_state)
     if checkpoint is not None:
-        return int(checkpoint["signature"]["settings"]["seed"])
+        with contextlib.suppress(KeyError, TypeError, ValueError):
+            return int(checkpoint["signature"]["settings"]["seed"])
     return int(np.random.default_rng().integers(2**31))
 
 
@@ -89,7 +92,8 @@ def read_text(
     corpus = _find_corpus(folder, identity)
     if corpus is not None:
         return corpus
-    path.unlink(missing_ok=True)
+    with writing_errors(folder):
+        path.unlink(missing_ok=True)
     generator = np.random.default_rng([seed, 0])
     documents: Iterable[Document] = shuffled(
         iterate_documents(source, pretokenized=pretokenized),
@@ -106,7 +110,8 @@ def read_text(
         held_out_share=held_out_share,
         generator=generator,
     )
-    write_bytes(path, json.dumps(identity).encode())
+    with writing_errors(folder):
+        write_bytes(path, json.dumps(identity).encode())
     return corpus
 
 
