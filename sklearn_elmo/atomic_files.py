@@ -111,7 +111,9 @@ def new_output(target: str | os.PathLike[str]) -> Iterator[Path]:
     try:
         final = Path(os.path.realpath(target))
     except ValueError as error:  # a NUL in the path
-        message = f"{str(target)[:40]!r} cannot be a path ({error}). Choose another name."
+        message = (
+            f"{str(target)[:40]!r} cannot be a path ({error}). Choose another name."
+        )
         raise OutputFileError(message) from error
     check_place(final)
     with replacing(final) as temporary:

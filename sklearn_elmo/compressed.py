@@ -2,31 +2,37 @@
 
 import importlib
 import io
+import itertools
 import os
 import re
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import IO, Any, NamedTuple
 
 from sklearn_elmo.errors import MissingPackageError, SklearnElmoError
 from sklearn_elmo.messages import quote
 
-__all__ = ["SUFFIXES", "open_compressed"]
+__all__ = ["SUFFIXES", "numbered_lines", "open_compressed"]
 
 _BUFFER_BYTES = 2**20
+_LONGEST_LINE_BYTES = 2**28
+_UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+_LEAST_ZERO_SHARE = 0.4  # half of the bytes of English in UTF-16 are zero
+_BLOCK_BYTES = 2**16
+_PADDING = b"\0"
 _MAGIC_BYTES = 10
 # A text can begin with "BZh", too. The mark of the first block follows, or of the end.
 _BZIP2_MAGIC = re.compile(rb"BZh[1-9](1AY&SY|\x17rE8P\x90)")
 
 
 class _Codec(NamedTuple):
-    """How to recognise and open one kind of compressed file."""
+    """How to recognise and decode one kind of compressed file."""
 
     suffix: str
     magic: re.Pattern[bytes]
     modules: tuple[str, ...]
     """Where the decoder may be; the first module that can be imported counts."""
-    opener: str
+    decoder: str
     package: str
     """What to install if there is no such module."""
 
@@ -39,19 +45,21 @@ _CODECS = (
         "GzipFile",
         "a Python built with zlib",
     ),
-    _Codec(".bz2", _BZIP2_MAGIC, ("bz2",), "BZ2File", "a Python built with bz2"),
+    _Codec(
+        ".bz2", _BZIP2_MAGIC, ("bz2",), "BZ2Decompressor", "a Python built with bz2"
+    ),
     _Codec(
         ".xz",
         re.compile(rb"\xfd7zXZ\x00"),
         ("lzma",),
-        "LZMAFile",
+        "LZMADecompressor",
         "a Python built with lzma",
     ),
     _Codec(
         ".zst",
         re.compile(rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18"),
         ("compression.zstd", "backports.zstd"),
-        "ZstdFile",
+        "ZstdDecompressor",
         "sklearn-elmo[zst]",
     ),
 )
@@ -135,21 +143,105 @@ def open_compressed(
         raise
 
 
-def _decoder(codec: _Codec) -> Callable[[IO[bytes]], IO[bytes]]:
+def numbered_lines(
+    file: IO[bytes], name: str, *, error: type[SklearnElmoError]
+) -> Iterator[tuple[int, bytes]]:
+    """Yield the lines of a text with their numbers; LF and CR LF end a line.
+
+    Parameters
+    ----------
+    file : binary file
+    name : str
+        Name of the file in messages.
+    error : type of SklearnElmoError
+
+    Raises
+    ------
+    SklearnElmoError
+        Of the class `error`: the text is UTF-16, has lines that end with CR alone, or a
+        line that is too long to be one.
+    """
+    for number in itertools.count(1):
+        line = file.readline(_LONGEST_LINE_BYTES + 1)
+        if not line:
+            return
+        if number == 1:
+            _check_first_line(line, name, error)
+        if len(line) > _LONGEST_LINE_BYTES:
+            message = (
+                f"Line {number} of {name} has more than {_LONGEST_LINE_BYTES} bytes; "
+                "expected text in lines. Check that the file is text, and break the "
+                "line."
+            )
+            raise error(message)
+        yield number, line
+
+
+def _check_first_line(line: bytes, name: str, error: type[SklearnElmoError]) -> None:
+    n_zero = line.count(b"\0")
+    if line.startswith(_UTF16_MARKS) or n_zero >= _LEAST_ZERO_SHARE * len(line):
+        message = (
+            f"{name} is UTF-16 or no text, not UTF-8. Convert it, e.g. with 'iconv -f "
+            "utf-16 -t utf-8'."
+        )
+        raise error(message)
+    if not line.endswith(b"\n") and b"\r" in line.strip(b"\r"):
+        message = (
+            f"The lines of {name} end with CR alone, so that all of them would be one. "
+            "Convert it, e.g. with \"tr '\\r' '\\n'\"."
+        )
+        raise error(message)
+
+
+def _decoder(codec: _Codec) -> Callable[[IO[bytes]], Any]:
     for module_name in codec.modules:
         try:
             module = importlib.import_module(module_name)
         except ImportError:
             continue
-        opener = getattr(module, codec.opener)
+        decoder = getattr(module, codec.decoder)
         if codec.suffix == ".gz":
-            return lambda file: opener(fileobj=file, mode="rb")
-        return opener  # type: ignore[no-any-return]
+            return lambda file: decoder(fileobj=file, mode="rb")
+        return lambda file: _Streams(file, decoder)
     message = (
         f"Reading {codec.suffix} files needs {codec.package}, which is not installed. "
         f"Install it: pip install '{codec.package}'"
     )
     raise MissingPackageError(message)
+
+
+class _Streams(io.RawIOBase):
+    """The bytes of compressed streams, one after the other.
+
+    The files of Python's standard library stop in silence at a stream whose first bytes
+    are damaged, as if the file ended there.
+    """
+
+    def __init__(self, file: IO[bytes], new_decoder: Callable[[], Any]) -> None:
+        self._file, self._new_decoder = file, new_decoder
+        self._decoder = new_decoder()
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while True:
+            if self._decoder.eof:
+                data = self._decoder.unused_data.lstrip(_PADDING)
+                while not data:
+                    if not (data := self._file.read(_BLOCK_BYTES)):
+                        return 0
+                    data = data.lstrip(_PADDING)
+                self._decoder = self._new_decoder()
+            elif not self._decoder.needs_input:
+                data = b""
+            elif not (data := self._file.read(_BLOCK_BYTES)):
+                message = "the stream has no end"
+                raise EOFError(message)
+            data = self._decoder.decompress(data, len(buffer))
+            if data:
+                buffer[: len(data)] = data
+                return len(data)
 
 
 class _Decompressed(io.RawIOBase):

@@ -76,7 +76,7 @@ def open_plain_file(
         raise
 
 
-def parse_json(text: bytes) -> Any:
+def parse_json(text: bytes | str) -> Any:
     """Parse JSON that may have been made to exhaust or mislead the parser.
 
     Raises
@@ -92,7 +92,8 @@ def parse_json(text: bytes) -> Any:
     ValueError: an object has the key 'a' twice
     """
     try:
-        return json.loads(text.decode("utf-8"), object_pairs_hook=_unique)
+        decoded = text if isinstance(text, str) else text.decode("utf-8")
+        return json.loads(decoded, object_pairs_hook=_unique)
     except RecursionError as error:
         message = "nested too deeply"
         raise ValueError(message) from error

@@ -715,6 +715,7 @@ def test_chunks_are_bounded_in_characters_too(monkeypatch: pytest.MonkeyPatch) -
 BAD_INPUTS: list[tuple[str, bytes, list[str], list[str]]] = [
     ("in.txt", b"fine\ncaf\xe9\n", [], ["Line 2 of", "not UTF-8", "iconv"]),
     ("in.txt", "wide".encode("utf-16"), [], ["UTF-16", "iconv"]),
+    ("in.txt", b"a\rb\rc\r", [], ["CR alone", "tr "]),
     ("in.txt", b"a\n", ["--column", "text"], ["plain lines", "--format"]),
     ("in.xyz", b"a\n", [], ["does not tell the format", "--format"]),
     ("in", b"a\n", [], ["does not tell the format", "--format"]),
@@ -738,6 +739,7 @@ BAD_INPUTS: list[tuple[str, bytes, list[str], list[str]]] = [
     ("in.txt.xz", b"a\nb\n", [], ["not compressed", "in.txt.xz"]),
     ("in.jsonl", b'{"t": "a"}\n{"t": \n', [], ["Line 2 of", "not JSON"]),
     ("in.jsonl", b"[" * 100_000, [], ["Line 1 of", "not JSON"]),
+    ("in.jsonl", b'{"t": "a", "t": "b"}\n', [], ["Line 1 of", "key 't' twice"]),
     (
         "in.jsonl",
         b'{"t": "a"}\n["b"]\n',

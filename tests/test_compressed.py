@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sklearn_elmo.compressed import SUFFIXES, open_compressed
+from sklearn_elmo.compressed import SUFFIXES, numbered_lines, open_compressed
 from sklearn_elmo.errors import CorpusError
 
 LINES = b"".join(b"line %d of a text\n" % number for number in range(5000))
@@ -50,6 +50,25 @@ def test_several_frames_are_one_text(suffix: str, tmp_path: Path) -> None:
         assert file.read() == b"first\nsecond\n"
 
 
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_what_follows_the_last_stream_is_not_dropped(
+    suffix: str, tmp_path: Path
+) -> None:
+    """The rest of the text was, in silence, if the next stream's first byte is bad."""
+    path = tmp_path / f"two{suffix}"
+    whole, second = compress(suffix, LINES), compress(suffix, b"second\n")
+    damaged = bytes([second[0] ^ 1]) + second[1:]
+    for rest in (damaged, second[1:], second + damaged, b"garbage", second[:-1]):
+        path.write_bytes(whole + rest)
+        file = open_compressed(path, error=CorpusError)
+        with file, pytest.raises(CorpusError, match=f"two{suffix} is damaged"):
+            file.read()
+    for padding in (bytes(4), bytes(2**17)):
+        path.write_bytes(whole + padding + second + padding)
+        with open_compressed(path, error=CorpusError) as file:
+            assert file.read() == LINES + b"second\n"
+
+
 def test_header_that_asks_for_all_memory_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -57,11 +76,14 @@ def test_header_that_asks_for_all_memory_is_refused(
     path = tmp_path / "text.xz"
     path.write_bytes(compress(".xz", LINES))
 
-    def ask(*_: object) -> int:
-        raise MemoryError
+    class Greedy:
+        eof, needs_input = False, True
 
+        def decompress(self, *_: object) -> bytes:
+            raise MemoryError
+
+    monkeypatch.setattr(lzma, "LZMADecompressor", Greedy)
     file = open_compressed(path, error=CorpusError)
-    monkeypatch.setattr(lzma.LZMAFile, "readinto", ask)
     with file, pytest.raises(CorpusError, match=r"text\.xz.*MemoryError"):
         file.read()
 
@@ -127,3 +149,32 @@ def test_impossible_paths_are_errors_of_the_caller() -> None:
         open_compressed("a\0b", error=CorpusError)
     with pytest.raises(FileNotFoundError):
         open_compressed("~nosuchuser/text.txt", error=CorpusError)
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"one\rtwo\rthree\r", "end with CR alone"),
+        (b"one\rtwo", "end with CR alone"),
+        ("one\ntwo\n".encode("utf-16"), "is UTF-16"),
+        ("one\ntwo\n".encode("utf-16-le"), "is UTF-16"),
+        ("one\ntwo\n".encode("utf-32-be"), "is UTF-16"),
+        (bytes(100), "is UTF-16 or no text"),
+        (b"one\n" + b"x" * 1000, "Line 2 of text has more than 100 bytes"),
+    ],
+)
+def test_lines_that_would_be_merged_or_fill_the_memory_are_refused(
+    content: bytes, problem: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sklearn_elmo.compressed._LONGEST_LINE_BYTES", 100)
+    with pytest.raises(CorpusError, match=problem):
+        list(numbered_lines(io.BytesIO(content), "text", error=CorpusError))
+
+
+@pytest.mark.parametrize(
+    "lines", [[], [b"a\r\n", b"b\rc\n"], [b"a\0b\n", b"c"], [b"a\r"], [b"\n", b"a\rb"]]
+)
+def test_other_lines_are_left_as_they_are(lines: list[bytes]) -> None:
+    file = io.BytesIO(b"".join(lines))
+    found = list(numbered_lines(file, "text", error=CorpusError))
+    assert found == list(enumerate(lines, start=1))

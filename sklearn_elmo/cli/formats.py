@@ -6,11 +6,11 @@ ends it.
 """
 
 import contextlib
-import json
 from collections.abc import Iterator, Sequence
 from typing import IO, Any, NamedTuple
 
 from sklearn_elmo.cli.csv_records import read_records
+from sklearn_elmo.compressed import numbered_lines
 from sklearn_elmo.errors import (
     MissingPackageError,
     SklearnElmoError,
@@ -18,6 +18,7 @@ from sklearn_elmo.errors import (
     TextValueError,
 )
 from sklearn_elmo.messages import quote
+from sklearn_elmo.plain_files import parse_json
 
 __all__ = [
     "Row",
@@ -29,7 +30,6 @@ __all__ = [
 ]
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-_UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 _ROWS_PER_BATCH = 1024
 _PARQUET_BUFFER_BYTES = 2**20
 _MOST_NAMES = 10
@@ -86,15 +86,15 @@ def read_jsonl(
     Raises
     ------
     TextValueError
-        A line is not JSON, is not an object, or does not have the key.
+        A line is not JSON, is not an object, or does not have the key just once.
     """
     for number, line in _decoded_lines(file, name):
         if not line.strip():
             continue
         where = f"Line {number} of {name}"
         try:
-            value = json.loads(line)
-        except (ValueError, RecursionError) as cause:
+            value = parse_json(line)
+        except ValueError as cause:
             message = (
                 f"{where} is not JSON ({quote(line.strip())}: {cause}). JSONL has one "
                 "object per line; pass the --format if this is another one."
@@ -186,14 +186,8 @@ def import_pyarrow() -> Any:
 
 def _decoded_lines(file: IO[bytes], name: str) -> Iterator[tuple[int, str]]:
     """Yield line numbers and lines with their ends."""
-    for number, line in enumerate(file, start=1):
+    for number, line in numbered_lines(file, name, error=TextValueError):
         if number == 1:
-            if line.startswith(_UTF16_MARKS):
-                message = (
-                    f"{name} is UTF-16, not UTF-8. Convert it, e.g. with "
-                    "'iconv -f utf-16 -t utf-8'."
-                )
-                raise TextValueError(message)
             line = line.removeprefix(_BYTE_ORDER_MARK)
         try:
             text = line.decode("utf-8")

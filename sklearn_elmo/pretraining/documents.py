@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from sklearn_elmo.compressed import open_compressed
+from sklearn_elmo.compressed import numbered_lines, open_compressed
 from sklearn_elmo.errors import CorpusError, CorpusTypeError
 from sklearn_elmo.messages import quote
 from sklearn_elmo.pretraining.sources import Files, Source
@@ -96,7 +96,7 @@ def _documents_of_file(path: Path) -> Iterator[list[str]]:
 
 def _lines(path: Path) -> Iterator[str]:
     with open_compressed(path, error=CorpusError) as file:
-        for number, raw in enumerate(file, start=1):
+        for number, raw in numbered_lines(file, repr(str(path)), error=CorpusError):
             if b"\0" in raw:
                 message = (
                     f"Line {number} of {str(path)!r} contains a zero byte; expected "
