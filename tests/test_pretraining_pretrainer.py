@@ -1,5 +1,7 @@
 """`ElmoPretrainer` and its two commands."""
 
+import contextlib
+import functools
 import json
 import os
 import pickle
@@ -741,3 +743,29 @@ def test_a_vectorizer_refuses_a_pretrainer_that_is_not_fitted_or_was_refitted():
         vectorizer.transform(texts)
     with pytest.raises(InvalidParameterError, match="'model' parameter"):
         ElmoVectorizer(LogisticRegression()).fit(texts)
+
+
+@pytest.mark.parametrize(
+    "setting", ["float64", "bfloat16", "meta device", "no_grad", "inference_mode"]
+)
+def test_training_does_not_depend_on_settings_of_pytorch(setting):
+    """Gradients of another type, or none at all, ended in a RuntimeError."""
+    expected = ElmoPretrainer(TINY, **RUN).fit(make_sentences(PEOPLE, 60))
+    modes = {"no_grad": torch.no_grad, "inference_mode": torch.inference_mode}
+    mode = modes.get(setting, contextlib.nullcontext)
+    if setting == "meta device":
+        mode = functools.partial(torch.device, "meta")
+    dtype = getattr(torch, setting, None)
+    before = torch.get_default_dtype()
+    try:
+        if isinstance(dtype, torch.dtype):
+            torch.set_default_dtype(dtype)
+        found = torch.get_default_dtype()
+        with mode():
+            trained = ElmoPretrainer(TINY, **RUN).fit(make_sentences(PEOPLE, 60))
+            perplexity = trained.perplexity(make_sentences(PEOPLE, 9))
+        assert torch.get_default_dtype() == found
+    finally:
+        torch.set_default_dtype(before)
+    assert_same_weights(trained, expected)
+    assert perplexity == expected.perplexity(make_sentences(PEOPLE, 9))

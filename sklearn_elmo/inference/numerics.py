@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-__all__ = ["pinned_numerics"]
+__all__ = ["pinned_defaults", "pinned_numerics"]
 
 _lock = threading.Lock()
 _n_computations = 0
@@ -38,6 +38,26 @@ def pinned_numerics(device: torch.device) -> Iterator[None]:
     )
     with torch.inference_mode(), without_autocast, _full_float32_precision():
         yield
+
+
+@contextmanager
+def pinned_defaults() -> Iterator[None]:
+    """Take gradients, and make new tensors float32 on the CPU, as PyTorch begins.
+
+    The type belongs to the process. So other threads see it, too, if it was another.
+    """
+    dtype, device = torch.get_default_dtype(), torch.empty(0).device
+    # Each call of PyTorch takes longer within such a block.
+    on_cpu = nullcontext() if device.type == "cpu" else torch.device("cpu")
+    with on_cpu, torch.inference_mode(False), torch.enable_grad():
+        if dtype == torch.float32:
+            yield
+            return
+        torch.set_default_dtype(torch.float32)
+        try:
+            yield
+        finally:
+            torch.set_default_dtype(dtype)
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from sklearn_elmo.errors import (
     SklearnElmoWarning,
     UnusedParameterWarning,
 )
+from sklearn_elmo.inference.numerics import pinned_defaults
 from sklearn_elmo.messages import warn_caller
 from sklearn_elmo.models import resolve_device
 from sklearn_elmo.pretraining.checkpoint import load_checkpoint, writing_errors
@@ -239,6 +240,7 @@ class ElmoPretrainer(BaseEstimator):
         self.anchor_weight = anchor_weight
         self.tokenizer = tokenizer
 
+    @pinned_defaults()
     def fit(self, X: Any, y: Any = None) -> Self:
         """Train on raw text.
 
@@ -327,6 +329,7 @@ class ElmoPretrainer(BaseEstimator):
         """
         return self.evaluate(X).average
 
+    @pinned_defaults()
     def evaluate(self, X: Any, *, state: str = "carry") -> Perplexity:
         """Return the perplexity of texts, forward and backward.
 
