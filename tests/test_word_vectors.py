@@ -122,6 +122,26 @@ def test_zip_members_are_named_as_in_allennlp(tmp_path: Path) -> None:
         load_word_vectors(path)
 
 
+@pytest.mark.parametrize("damage", ["encrypted", "method", "flipped"])
+def test_damaged_zip_is_refused(tmp_path: Path, damage: str) -> None:
+    """RuntimeError, NotImplementedError and LZMAError escaped."""
+    path = tmp_path / "glove.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("a.txt", FORMATS["glove"] * 50)
+    data = bytearray(path.read_bytes())
+    first, entry = data.find(b"PK\3\4"), data.find(b"PK\1\2")
+    if damage == "encrypted":
+        data[first + 6] |= 1
+        data[entry + 8] |= 1
+    elif damage == "method":
+        data[first + 8] = data[entry + 10] = 97
+    else:
+        data[entry - 40] ^= 0x55
+    path.write_bytes(data)
+    with pytest.raises(ModelFileError, match=r"glove\.zip"):
+        load_word_vectors(path)
+
+
 def test_words_can_be_chosen_or_counted(glove: Path) -> None:
     assert read_word_vectors(glove, only={"cat", "dog"}).rows == {"cat": 0}
     assert list(read_word_vectors(glove, max_words=2).rows) == ["the", "cat"]
@@ -227,6 +247,8 @@ def test_encrypted_archive_is_refused_in_our_words(tmp_path: Path) -> None:
 def test_absent_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ModelFileError, match=r"absent\.txt' cannot be read"):
         load_word_vectors(tmp_path / "absent.txt")
+    with pytest.raises(ModelFileError, match="cannot be read"):
+        load_word_vectors("a\0b")
 
 
 def test_one_copy_a_process_until_the_file_changes(glove: Path) -> None:

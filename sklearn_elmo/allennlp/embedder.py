@@ -201,6 +201,11 @@ class ElmoEmbedder:
         Returns
         -------
         list of ndarray of shape (L + 1, n_tokens_i, D), float32
+
+        Raises
+        ------
+        ModelFileError
+            If the weights are so large that vectors are not finite.
         """
         if not any(len(sentence) for sentence in batch):
             bilm = self.elmo_bilm

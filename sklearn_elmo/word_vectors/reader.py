@@ -3,8 +3,10 @@
 import functools
 import hashlib
 import io
+import lzma
 import os
 import re
+import struct
 import zipfile
 import zlib
 from collections import Counter
@@ -20,7 +22,7 @@ import numpy.typing as npt
 from sklearn_elmo.compressed import open_compressed
 from sklearn_elmo.downloads import fetch_url, fetched_url, is_url
 from sklearn_elmo.errors import ModelFileError, ModelNotFetchedError
-from sklearn_elmo.messages import quote
+from sklearn_elmo.messages import printable, quote
 
 __all__ = ["WordVectors", "load_word_vectors", "read_word_vectors"]
 
@@ -34,10 +36,21 @@ _LONGEST_LINE_BYTES = 1 << 20
 _MOST_NUMBERS = 1 << 16
 # Digits that are almost random compress to a half or a third.
 _MOST_EXPANSION = 100
-_MOST_NAMES = 20
 _SMALL_BYTES = 1 << 26
 _MOST_DIGITS = 18
 _HEADER = re.compile(rb"\d+ \d+ ?")
+# A damaged zip file shows as any of these, an encrypted one as RuntimeError.
+_READ_ERRORS = (
+    OSError,
+    EOFError,
+    RuntimeError,
+    ValueError,
+    OverflowError,
+    struct.error,
+    zlib.error,
+    lzma.LZMAError,
+    zipfile.BadZipFile,
+)
 _ZIP_MEMBER = re.compile(r"\((?P<archive>.+)\)#(?P<member>.+)")
 
 
@@ -103,8 +116,9 @@ def load_word_vectors(
     path, member = _locate(source, may_fetch)
     try:
         status = path.stat()
-    except OSError as error:
-        message = f"The word vectors {str(path)!r} cannot be read: {error.strerror}."
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        message = f"The word vectors {str(path)[:300]!r} cannot be read: {reason}."
         raise ModelFileError(message) from error
     return _load(path.resolve(), member, max_words, status.st_size, status.st_mtime_ns)
 
@@ -149,14 +163,9 @@ def read_word_vectors(
                 numbers += vector.tobytes()
         with path.open("rb") as raw:
             digest = hashlib.file_digest(raw, "sha256").hexdigest()
-    # A zip archive that is encrypted or compressed in another way: RuntimeError.
-    except (
-        OSError,
-        EOFError,
-        RuntimeError,
-        zlib.error,
-        zipfile.BadZipFile,
-    ) as error:
+    except ModelFileError:
+        raise
+    except _READ_ERRORS as error:
         message = f"The word vectors {str(path)!r} cannot be read: {error}."
         raise ModelFileError(message) from error
     except MemoryError as error:
@@ -212,10 +221,9 @@ def _open_member(path: Path, member: str | None, most_bytes: int) -> IO[bytes]:
     if member is None and len(names) == 1:
         member = names[0]
     if member not in names:
-        shown = ", ".join(names[:_MOST_NAMES]) + ", ..." * (len(names) > _MOST_NAMES)
         message = (
-            f"The archive {str(path)!r} holds {shown}; name one of them as "
-            f"'({path})#MEMBER'."
+            f"The archive {str(path)!r} holds {printable(', '.join(names)[:200])}; "
+            f"name one of them as '({path})#MEMBER'."
         )
         raise ModelFileError(message)
     # More than this size is not read, whatever the member holds.
