@@ -63,8 +63,8 @@ def printable(text: str) -> str:
     Examples
     --------
     >>> from sklearn_elmo.messages import printable
-    >>> print(printable("caf\u00e9 \x1b[31m\n"))
-    caf\u00e9 \x1b[31m\n
+    >>> print(printable("cafe \x1b[31m\n"))
+    cafe \x1b[31m\n
     """
     if text.isprintable():
         return text
