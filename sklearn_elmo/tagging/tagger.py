@@ -17,7 +17,8 @@ from sklearn_elmo.constraints import (
     is_finite,
     one_of,
 )
-from sklearn_elmo.errors import InvalidParameterError, TextValueError
+from sklearn_elmo.errors import InvalidParameterError, TextTypeError, TextValueError
+from sklearn_elmo.messages import quote
 from sklearn_elmo.tagging.chain import TagChain, learn_chain, most_probable_tags
 from sklearn_elmo.tagging.defaults import make_classifier, make_vectorizer
 from sklearn_elmo.tagging.features import (
@@ -323,12 +324,20 @@ TextValueError
         Raises
         ------
         TextValueError, TextTypeError
-            As in `fit`.
+            As in `fit`, or one of `fit` and `score` got str and the other int.
         """
         check_is_fitted(self)
         texts, tag_lists = _list_pairs(X, y, self.vectorizer_)
-        predicted = self.predict(texts)
-        return float(accuracy_score(join_tags(tag_lists), join_tags(predicted)))
+        true, predicted = join_tags(tag_lists), join_tags(self.predict(texts))
+        # scikit-learn before 1.8 calls them all wrong.
+        if (true.dtype.kind == "U") != (predicted.dtype.kind == "U"):
+            message = (
+                f"The first tag of y is {quote(true[0].item())}, but fit was given "
+                f"tags such as {quote(predicted[0].item())}; expected no mix of str "
+                "and int. Convert them to one type."
+            )
+            raise TextTypeError(message)
+        return float(accuracy_score(true, predicted))
 
     def _check_parameters(self) -> None:
         parameters = self.get_params(deep=False)
