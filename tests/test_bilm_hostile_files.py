@@ -632,3 +632,14 @@ def test_names_in_messages_cannot_move_the_cursor(folder: Path, tmp_path: Path) 
     with h5py.File(folder / "weights.hdf5", "w") as file:
         file["\x1b[31m\n"] = 1.0
     assert refusal(folder).isprintable()
+
+
+def test_byte_order_of_one_data_set_that_was_flipped_is_refused(folder: Path) -> None:
+    """Its numbers are finite, but other ones; files without checksums hide that."""
+    with h5py.File(folder / "weights.hdf5", "r+") as file:
+        swapped = file[NAME][...].byteswap()
+        del file[NAME]
+        file.create_dataset(NAME, data=swapped.view(">f4"))
+    message = refusal(folder)
+    assert NAME in message
+    assert "byte order" in message

@@ -155,14 +155,15 @@ class WeightFile:
         Raises
         ------
         ModelFileError
-            If a data set is missing, has another type or shape, is not all there,
-            shares bytes with another, keeps them elsewhere, or does not match its
-            checksum.
+            If a data set is missing, has another type or shape, another byte order
+            than the others, is not all there, shares bytes with another, keeps them
+            elsewhere, or does not match its checksum.
         """
         datasets = {name: self._open(name) for name in shapes}
         for name, dataset in datasets.items():
             self._checked(name, check_origin, dataset)
             self._checked(name, check_type, dataset, shapes[name])
+        self._check_orders(datasets)
         self._check_memory(shapes, datasets)
         ranges = [self._header_range(name) for name in datasets]
         ranges += [
@@ -218,6 +219,15 @@ class WeightFile:
         group, last = self._group_with(name), name.rpartition("/")[2].encode()
         start = self._first_byte + h5py.h5o.get_info(group, last).addr
         return start, start + _LEAST_HEADER_BYTES, name
+
+    def _check_orders(self, datasets: "Mapping[str, h5py.h5d.DatasetID]") -> None:
+        """Refuse data sets of different byte orders: a writer has only one."""
+        first: tuple[str, int] | None = None
+        for name, dataset in datasets.items():
+            order = dataset.get_type().get_order()
+            first = first or (name, order)
+            if order != first[1]:
+                self._refuse(name, f"has another byte order than {first[0]!r}", "one")
 
     def _check_memory(
         self,
