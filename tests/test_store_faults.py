@@ -318,7 +318,7 @@ def test_write_that_fails_half_way(tmp_path, monkeypatch, number):
         file.write(bytes(content[:1000]))
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(atomic_files, "_write_all", fail)
+    monkeypatch.setattr(atomic_files, "write_all", fail)
     store = EmbeddingStore(tmp_path)
     with one_warning(os.strerror(number)):
         for _ in range(3):
@@ -338,7 +338,7 @@ def test_reads_that_fail(tmp_path, monkeypatch):
 
     with monkeypatch.context() as patch, one_warning("Stale file handle"):
         patch.setattr("sklearn_elmo.store.recipe_folder.read_records", fail)
-        patch.setattr(atomic_files, "_write_all", fail)
+        patch.setattr(atomic_files, "write_all", fail)
         assert request(store, range(20)) == 20
     assert request(restarted(store), range(20)) == 0  # nothing was thrown away
 
@@ -358,7 +358,7 @@ def test_segment_is_used_again_after_a_transient_error(
 
     with monkeypatch.context() as patch, one_warning(os.strerror(number)):
         patch.setattr(os, "open", fail)
-        patch.setattr(atomic_files, "_write_all", fail)
+        patch.setattr(atomic_files, "write_all", fail)
         assert request(store, range(20)) == 20
     assert request(store, range(20)) == 0
 
@@ -518,7 +518,7 @@ class Fault:
         self.fails_at = -1
         for name in CALLS:
             patch.setattr(os, name, self.wrap(getattr(os, name)))
-        patch.setattr(atomic_files, "_write_all", self.wrap(atomic_files._write_all))
+        patch.setattr(atomic_files, "write_all", self.wrap(atomic_files.write_all))
         patch.setattr(segment, "_read_into", self.wrap(segment._read_into))
         patch.setattr(locks, "_set_lock", self.wrap(locks._set_lock))
 
