@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from sklearn_elmo import ElmoTokenVectorizer, ElmoVectorizer, models
+from sklearn_elmo import ElmoEmbedder, ElmoTokenVectorizer, ElmoVectorizer, models
 from sklearn_elmo.inference.numerics import pinned_numerics
 from sklearn_elmo.inference.precision import PRECISIONS
 
@@ -154,6 +154,27 @@ def test_rows_do_not_depend_on_settings(
         models._models.clear()
     with SETTINGS[setting]():
         found = rows_of(wide_model, precision)
+    for row, right in zip(found, expected, strict=True):
+        assert row.dtype == np.float32
+        np.testing.assert_allclose(row, right, rtol=0, atol=5e-6)
+
+
+@pytest.mark.usefixtures("restored")
+@pytest.mark.parametrize("loaded_before", [True, False])
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_embedder_does_not_depend_on_settings(
+    wide_model: str, setting: str, loaded_before: bool
+) -> None:
+    batch = [text.split() for text in TEXTS]
+    embedder = ElmoEmbedder(model=wide_model)
+    expected = [*embedder.embed_batch(batch), *embedder.embed_batch(batch)]
+    embedder.reset_states()
+    with SETTINGS[setting]():
+        if not loaded_before:
+            embedder = ElmoEmbedder(model=wide_model)
+        found = [*embedder.embed_batch(batch), *embedder.embed_batch(batch)]
+        vectors, _ = embedder.batch_to_embeddings(batch)
+    assert vectors.dtype == torch.float32
     for row, right in zip(found, expected, strict=True):
         assert row.dtype == np.float32
         np.testing.assert_allclose(row, right, rtol=0, atol=5e-6)

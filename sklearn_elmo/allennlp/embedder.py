@@ -23,6 +23,7 @@ from sklearn_elmo.errors import (
     ModelFileError,
     SklearnElmoWarning,
 )
+from sklearn_elmo.inference.numerics import pinned_defaults, pinned_precision
 from sklearn_elmo.messages import quote, warn_caller
 from sklearn_elmo.models import DEFAULT_MODEL
 
@@ -65,6 +66,7 @@ class ElmoEmbedder:
     (3, 4, 512)
     """
 
+    @pinned_defaults()
     def __init__(
         self,
         options_file: FileName | None = None,
@@ -141,13 +143,12 @@ class ElmoEmbedder:
         return self._run(batch)
 
     def _run(
-        self, batch: Sequence[Sequence[str]], state_rows: Tensor | None = None
+        self, batch: Sequence[Sequence[str]], rows: list[int] | None = None
     ) -> tuple[Tensor, Tensor]:
-        with torch.no_grad():
-            device = self._device()
+        device = self._device()
+        with pinned_defaults(), pinned_precision(device), torch.no_grad():
             ids = self.batch_to_ids(batch).to(device)
-            if state_rows is not None:
-                state_rows = state_rows.to(device)
+            state_rows = None if rows is None else torch.tensor(rows, device=device)
             output = self.elmo_bilm(ids, state_rows=state_rows)
             pairs = [
                 remove_sentence_boundaries(layer, output["mask"])
@@ -213,7 +214,7 @@ class ElmoEmbedder:
             return [np.zeros(shape, dtype=np.float32) for _ in batch]
         vectors: list[FloatArray | None] = [None] * len(batch)
         for rows in self._groups(batch):
-            layers, _ = self._run([batch[row] for row in rows], torch.tensor(rows))
+            layers, _ = self._run([batch[row] for row in rows], rows)
             for row, padded in zip(rows, layers.cpu().numpy(), strict=True):
                 # A copy: a view would keep the padded group in memory.
                 vectors[row] = padded[:, : len(batch[row])].copy()

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-__all__ = ["pinned_defaults", "pinned_numerics"]
+__all__ = ["pinned_defaults", "pinned_numerics", "pinned_precision"]
 
 _lock = threading.Lock()
 _n_computations = 0
@@ -30,13 +30,26 @@ def pinned_numerics(device: torch.device) -> Iterator[None]:
     device : torch.device
         Where the model computes.
     """
+    with torch.inference_mode(), pinned_precision(device):
+        yield
+
+
+@contextmanager
+def pinned_precision(device: torch.device) -> Iterator[None]:
+    """Compute without autocast and with full float32 precision.
+
+    Parameters
+    ----------
+    device : torch.device
+        Where the model computes.
+    """
     # PyTorch before 2.5 does not know autocast on "mps".
     without_autocast = (
         torch.autocast(device.type, enabled=False)
         if device.type in ("cpu", "cuda")
         else nullcontext()
     )
-    with torch.inference_mode(), without_autocast, _full_float32_precision():
+    with without_autocast, _full_float32_precision():
         yield
 
 
