@@ -8,8 +8,8 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 from sklearn.utils.validation import check_is_fitted
-from tqdm.auto import tqdm
 
+from sklearn_elmo.bars import Bar
 from sklearn_elmo.downloads import home_folder
 from sklearn_elmo.engine import Reader
 from sklearn_elmo.errors import (
@@ -240,7 +240,7 @@ class ElmoEstimator(TextTransformer):
         self,
         config: Configuration,
         texts: list[Any],
-        bar: "tqdm[Any] | None" = None,
+        bar: Bar | None = None,
     ) -> Iterator[Chunk]:
         """Yield the distinct texts of a call, chunk by chunk, with their rows.
 
@@ -351,8 +351,8 @@ class ElmoEstimator(TextTransformer):
 
     def _progress_bar(
         self, total: int | None, what: str = "", unit: str = "text"
-    ) -> "tqdm[Any]":
-        return tqdm(
+    ) -> Bar:
+        return Bar(
             total=total,
             desc=f"{type(self).__name__} {what}".rstrip(),
             unit=unit,

@@ -32,7 +32,7 @@ from sklearn_elmo.pooling import (
 )
 
 if TYPE_CHECKING:
-    from tqdm import tqdm
+    from sklearn_elmo.bars import Bar
 
 __all__ = ["ElmoVectorizer"]
 
@@ -305,7 +305,7 @@ default="average"
         self._record(config, None, {})
         return self
 
-    def _transform_some(self, texts: list[Any], bar: "tqdm[Any]") -> FloatArray:
+    def _transform_some(self, texts: list[Any], bar: "Bar") -> FloatArray:
         """Do what `transform` does; the bar counts these and other texts."""
         config = self._configure_fitted()
         return self._finish(self._pooled_rows(config, self._list_texts(texts), bar))
@@ -341,7 +341,7 @@ default="average"
         self,
         config: Configuration,
         texts: list[Any],
-        bar: "tqdm[Any] | None" = None,
+        bar: "Bar | None" = None,
     ) -> FloatArray:
         """Return the mixed layers of each text; zeros for a text without tokens."""
         n_features = len(pooling_names(self.pooling)) * config.mixed_width

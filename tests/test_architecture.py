@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).parents[1] / "sklearn_elmo"
 
 # From the ground up. A part may import from lower levels only, and from itself.
 LEVELS = [
-    ["errors", "choices", "pooling_table"],
+    ["errors", "bars", "choices", "pooling_table"],
     ["messages", "constraints", "atomic_files", "parallel", "plain_files"],
     ["compressed"],
     ["bilm", "text", "downloads", "pooling", "idf"],
@@ -69,6 +69,7 @@ NO_TORCH_IN_BILM = {
 HEAVY = {"torch", "sklearn", "pandas", "polars", "h5py", "scipy", "nltk"}
 MAY_USE = {
     "errors": set(),
+    "bars": set(),
     "choices": set(),
     "pooling_table": set(),
     "atomic_files": {"h5py"},

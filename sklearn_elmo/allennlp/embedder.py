@@ -3,13 +3,12 @@
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from typing import IO, NoReturn
+from typing import IO
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from sklearn_elmo.allennlp.character_ids import batch_to_ids, text_of
 from sklearn_elmo.allennlp.elmo_bilm import ElmoBiLm, StateMode
@@ -18,6 +17,7 @@ from sklearn_elmo.allennlp.hdf5_output import FileDtype, OutputFormat, write_vec
 from sklearn_elmo.allennlp.indexers import ELMoTokenCharactersIndexer
 from sklearn_elmo.allennlp.model_files import FileName, default_pair
 from sklearn_elmo.allennlp.sequences import remove_sentence_boundaries
+from sklearn_elmo.bars import Bar
 from sklearn_elmo.errors import (
     InvalidParameterError,
     ModelFileError,
@@ -300,7 +300,7 @@ class ElmoEmbedder:
         """
         with (
             input_file,
-            tqdm(unit=" sentences", disable=not progress) as bar,
+            Bar(unit=" sentences", disable=not progress) as bar,
         ):
             write_vectors(
                 _counted(input_file, bar),
@@ -315,7 +315,7 @@ class ElmoEmbedder:
             )
 
 
-def _counted(lines: Iterable[str], bar: "tqdm[NoReturn]") -> Iterator[str]:
+def _counted(lines: Iterable[str], bar: Bar) -> Iterator[str]:
     """Yield all lines; a bar that comes to its end with them learns how many."""
     for n_lines, line in enumerate(lines, start=1):
         bar.total = n_lines

@@ -223,10 +223,10 @@ class _Progress:
     """
 
     def __init__(self, file_friendly: bool) -> None:
-        from tqdm import tqdm
+        from sklearn_elmo.bars import Bar
 
         self._on_lines = file_friendly or not sys.stderr.isatty()
-        self._bar = tqdm(unit=" sentences", disable=self._on_lines)
+        self._bar = Bar(unit=" sentences", disable=self._on_lines)
         self._total = self._done = 0
         self._started_at = self._shown_at = time.monotonic()
 

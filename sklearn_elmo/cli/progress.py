@@ -2,12 +2,12 @@
 
 import contextlib
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from sklearn_elmo.cli.tables import Table
 
 if TYPE_CHECKING:
-    from tqdm import tqdm
+    from sklearn_elmo.bars import Bar
 
 __all__ = ["counted", "table_progress"]
 
@@ -15,7 +15,7 @@ Item = TypeVar("Item")
 
 
 @contextlib.contextmanager
-def table_progress(description: str, *, shown: bool) -> "Iterator[tqdm[Any]]":
+def table_progress(description: str, *, shown: bool) -> "Iterator[Bar]":
     """Yield a bar for the texts of a table; `counted` tells it how many there are.
 
     Parameters
@@ -24,16 +24,16 @@ def table_progress(description: str, *, shown: bool) -> "Iterator[tqdm[Any]]":
     shown : bool
         If False, nothing is shown.
     """
-    from tqdm import tqdm
+    from sklearn_elmo.bars import Bar
 
-    with tqdm(desc=description, unit=" texts", disable=not shown) as bar:
+    with Bar(desc=description, unit=" texts", disable=not shown) as bar:
         yield bar
         bar.total = bar.n
         bar.refresh()
 
 
 def counted(
-    pieces: Iterable[list[Item]], table: Table, bar: "tqdm[Any]"
+    pieces: Iterable[list[Item]], table: Table, bar: "Bar"
 ) -> Iterator[list[Item]]:
     """Yield lists of rows of a table, and tell a bar how many rows there are.
 
@@ -45,7 +45,7 @@ def counted(
     pieces : iterable of lists
     table : Table
         The file that is being read.
-    bar : tqdm
+    bar : Bar
     """
     n_read = 0
     for piece in pieces:

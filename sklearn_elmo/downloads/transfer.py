@@ -17,13 +17,13 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any, NoReturn
+from typing import IO, Any
 from urllib.parse import urlsplit
 
 from filelock import FileLock, Timeout
-from tqdm import tqdm
 
 from sklearn_elmo.atomic_files import write_bytes
+from sklearn_elmo.bars import Bar
 from sklearn_elmo.downloads.address import shown
 from sklearn_elmo.downloads.hashes import Fingerprint, fingerprint
 from sklearn_elmo.errors import DownloadError
@@ -292,7 +292,7 @@ def _receive(
         _check_disk_space(part, remaining)
         with (
             part.open() as file,
-            tqdm(
+            Bar(
                 desc=part.target.name,
                 disable=not progress,
                 initial=start,
@@ -471,7 +471,7 @@ def _check_disk_space(part: _Part, needed: int | None) -> None:
 def _copy(
     answer: http.client.HTTPResponse,
     file: IO[bytes],
-    bar: "tqdm[NoReturn]",
+    bar: Bar,
     part: _Part,
     most_bytes: int,
     settings: TransferSettings,

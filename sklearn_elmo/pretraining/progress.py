@@ -5,7 +5,7 @@ import datetime
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from tqdm import tqdm
+from sklearn_elmo.bars import Bar
 
 __all__ = ["ProgressCallback", "TrainingProgress", "progress_bar"]
 
@@ -43,7 +43,7 @@ def progress_bar(verbose: bool) -> Iterator[ProgressCallback | None]:
     if not verbose:
         yield None
         return
-    with tqdm(total=1.0, desc="training", bar_format=_BAR_FORMAT) as bar:
+    with Bar(total=1.0, desc="training", bar_format=_BAR_FORMAT) as bar:
         shown: dict[str, str] = {}
 
         def show(progress: TrainingProgress, perplexity: float | None) -> None:

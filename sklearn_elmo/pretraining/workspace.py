@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from sklearn_elmo.atomic_files import write_bytes
+from sklearn_elmo.bars import Bar
 from sklearn_elmo.errors import CorpusTypeError, SklearnElmoWarning
 from sklearn_elmo.messages import quote, warn_caller
 from sklearn_elmo.pretraining.checkpoint import writing_errors
@@ -102,7 +102,7 @@ def read_text(
     )
     if verbose:
         total = source.n_documents()
-        documents = tqdm(documents, desc="reading", unit=" documents", total=total)
+        documents = Bar(documents, desc="reading", unit=" documents", total=total)
     corpus = read_corpus(
         documents,
         sentence_tokenizer(tokenizer),
