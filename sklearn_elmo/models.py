@@ -228,6 +228,12 @@ def load(name_or_path: ModelSource = DEFAULT_MODEL, device: str = "cpu") -> "BiL
         If there is no such name or path, or the files are damaged or do not fit.
     ModelNotFetchedError
         If a model of the registry has not been fetched.
+
+    Examples
+    --------
+    >>> from sklearn_elmo import models
+    >>> models.load("default").options.output_dim
+    512
     """
     from sklearn_elmo.bilm.model import BiLm
 

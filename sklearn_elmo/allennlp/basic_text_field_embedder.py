@@ -18,7 +18,14 @@ IndexerMap = Mapping[str, Sequence[str | None] | Mapping[str, str]]
 
 
 class TextFieldEmbedder(nn.Module, Registrable):
-    """Module from the ids of a text field to one vector per token."""
+    """Module from the ids of a text field to one vector per token.
+
+    Examples
+    --------
+    >>> from sklearn_elmo.allennlp import TextFieldEmbedder
+    >>> type(TextFieldEmbedder.by_name("basic")({})).__name__
+    'BasicTextFieldEmbedder'
+    """
 
     default_implementation: ClassVar = "basic"
 

@@ -55,6 +55,17 @@ class ElmoTokenEmbedderMultiLang(TokenEmbedder):
     InvalidParameterError
         If the languages differ, or the widths of their models, or if an alignment
         file is not a matrix of that width.
+
+    Examples
+    --------
+    >>> from sklearn_elmo import batch_to_ids, models
+    >>> from sklearn_elmo.allennlp import ElmoTokenEmbedderMultiLang
+    >>> folder = models.describe("default")["source"]
+    >>> elmo = ElmoTokenEmbedderMultiLang(
+    ...     {"en": f"{folder}/options.json"}, {"en": f"{folder}/weights.hdf5"}
+    ... )
+    >>> elmo(batch_to_ids([["A", "cat"]]), lang="en").shape
+    torch.Size([1, 2, 512])
     """
 
     def __init__(

@@ -60,9 +60,10 @@ class ElmoEmbedder:
 
     Examples
     --------
-    >>> elmo = ElmoEmbedder(model="default")  # doctest: +SKIP
-    >>> vectors = elmo.embed_sentence(["I", "ate", "an", "apple"])  # doctest: +SKIP
-    >>> vectors.shape  # layers, tokens, width  # doctest: +SKIP
+    >>> from sklearn_elmo import ElmoEmbedder
+    >>> elmo = ElmoEmbedder(model="default")
+    >>> vectors = elmo.embed_sentence(["I", "ate", "an", "apple"])
+    >>> vectors.shape  # layers, tokens, width
     (3, 4, 512)
     """
 

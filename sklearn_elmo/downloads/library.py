@@ -145,6 +145,12 @@ def fetch(
     DownloadError
         The download failed, or the file does not have the registered, pinned or
         recorded hash.
+
+    Examples
+    --------
+    >>> from sklearn_elmo import models
+    >>> models.fetch("original")  # doctest: +SKIP
+    PosixPath('/home/anna/.cache/sklearn_elmo/models/original')
     """
     entry = _entry(name)
     pins = dict(sha256 or {})

@@ -50,6 +50,7 @@ CHILD = """
 """
 
 _TOKENS = "texts = [text(40) for _ in range(5_000)]"
+_FEWER = "texts = [text(40) for _ in range(2_500)]"
 _LONG = "import warnings; warnings.simplefilter('ignore')"
 _TOKENIZER = f"{_LONG}; texts = [f'{{i}}' for i in range(500)]"
 _PRETOKENIZED = f"{_LONG}; texts = long_tokens(500)"
@@ -80,6 +81,14 @@ CASES = {
     "tokens, 200k, from the store": (
         _TOKENS,
         "ElmoTokenVectorizer(layers=0, cache=cache).fit_transform(texts)",
+    ),
+    "all layers, 100k tokens": (
+        _FEWER,
+        "ElmoTokenVectorizer().fit_transform(texts)",
+    ),
+    "all layers, 100k tokens, store": (
+        _FEWER,
+        "ElmoTokenVectorizer(cache=cache).fit_transform(texts)",
     ),
     "long tokens, callable": (
         _TOKENIZER,
