@@ -156,6 +156,7 @@ def main() -> None:
                 check=True,
                 stdout=subprocess.PIPE,
                 text=True,
+                cwd=arguments.tree,  # where `python -c` imports from first
                 env=os.environ | {"PYTHONPATH": arguments.tree},
             ).stdout.splitlines()[-1]
             before, peak, result, seconds = map(float, found.split())
