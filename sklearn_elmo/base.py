@@ -27,7 +27,7 @@ from sklearn_elmo.store import EmbeddingStore, text_key
 from sklearn_elmo.text import iterate_tokens, split_sentences
 from sklearn_elmo.text_transformer import TextTransformer
 
-__all__ = ["Chunk", "Configuration", "Document", "ElmoEstimator"]
+__all__ = ["Chunk", "Configuration", "Document", "ElmoEstimator", "LongTokens"]
 
 # Texts and characters per chunk. Token lists and unmixed layers exist for one chunk
 # only, so these bound the memory of a call apart from its texts and its result.
@@ -241,18 +241,20 @@ class ElmoEstimator(TextTransformer):
         config: Configuration,
         texts: list[Any],
         bar: Bar | None = None,
+        long_tokens: "LongTokens | None" = None,
     ) -> Iterator[Chunk]:
         """Yield the distinct texts of a call, chunk by chunk, with their rows.
 
         A progress bar counts the texts: `bar`, if they are some of many. One warning
-        tells of tokens that the model does not read to their end.
+        tells of tokens that the model does not read to their end, unless `long_tokens`
+        collects them for the caller.
         """
         row_of: dict[bytes, int] = {}
-        long_tokens = _LongTokens(config)
+        found = long_tokens or LongTokens()
         own_bar = self._progress_bar(len(texts)) if bar is None else nullcontext(bar)
         with own_bar as bar:
             n_before = bar.n
-            for first, documents in self._document_chunks(config, texts, long_tokens):
+            for first, documents in self._document_chunks(config, texts, found):
                 chunk = Chunk(bar.update)
                 for row, document in enumerate(documents, start=first):
                     if not document:
@@ -266,19 +268,22 @@ class ElmoEstimator(TextTransformer):
                         chunk.originals.append(original)
                 yield chunk
                 bar.update(n_before + first + len(documents) - bar.n)
-        long_tokens.warn()
+        if long_tokens is None:
+            found.warn()
 
     def _document_chunks(
         self,
         config: Configuration,
         texts: list[Any],
-        long_tokens: "_LongTokens | None" = None,
+        long_tokens: "LongTokens | None" = None,
     ) -> Iterator[tuple[int, list[Document]]]:
         """Yield the first row and the documents of each chunk of texts.
 
         Tokens are cut to what the model reads of them.
         """
-        long_tokens = long_tokens or _LongTokens(config)
+        long_tokens = long_tokens or LongTokens()
+        # One mark before and one after the bytes of a token.
+        most_bytes = config.reader.model.options.max_characters - 2
         first, n_characters = 0, 0
         for row, text in enumerate(texts, start=1):
             n_characters += _n_characters(text)
@@ -289,7 +294,7 @@ class ElmoEstimator(TextTransformer):
                 yield (
                     first,
                     [
-                        long_tokens.cut(document, number)
+                        long_tokens.cut(document, number, most_bytes)
                         for number, document in enumerate(documents, start=first)
                     ],
                 )
@@ -382,55 +387,59 @@ class ElmoEstimator(TextTransformer):
         return self._with_column_name(names, input_features)
 
 
-class _LongTokens:
+class LongTokens:
     """Cuts tokens to the bytes that the model reads, and remembers where.
 
-    Parameters
+    Attributes
     ----------
-    config : Configuration
+    place : callable
+        Names a row of the current call in the warning; calls of a longer run set it.
     """
 
-    def __init__(self, config: Configuration) -> None:
-        # One mark before and one after the bytes of a token.
-        self._most_bytes = config.reader.model.options.max_characters - 2
-        self._first: tuple[int, str] | None = None
+    def __init__(self) -> None:
+        self.place: Callable[[int], str] = "Row {}".format
+        self._first: tuple[str, str, int] | None = None
         self._n_texts = 0
 
-    def cut(self, document: Document, row: int) -> Document:
+    def cut(self, document: Document, row: int, most_bytes: int) -> Document:
         """Return a document whose tokens are as long as the model can tell.
 
         A token of n characters has at least n UTF-8 bytes, so a cut after as many
         characters as the model reads bytes changes no numbers.
         """
-        tokens = [token for part in document for token in part if self._is_long(token)]
+        tokens = [
+            token for part in document for token in part if _is_long(token, most_bytes)
+        ]
         if not tokens:
             return document
         self._n_texts += 1
-        self._first = self._first or (row, tokens[0])
-        return [[token[: self._most_bytes] for token in part] for part in document]
-
-    def _is_long(self, token: str) -> bool:
-        if 4 * len(token) <= self._most_bytes:
-            return False
-        return (
-            len(token) > self._most_bytes
-            or len(token.encode("utf-8", "surrogatepass")) > self._most_bytes
-        )
+        self._first = self._first or (self.place(row), tokens[0], most_bytes)
+        return [[token[:most_bytes] for token in part] for part in document]
 
     def warn(self) -> None:
         """Warn once if any token was cut."""
         if self._first is None:
             return
-        row, token = self._first
-        others = f" (and {self._n_texts - 1} other texts)" if self._n_texts > 1 else ""
+        place, token, most_bytes = self._first
+        n_others = self._n_texts - 1
+        others = f" (and {n_others} other text{'s' * (n_others > 1)})" * (n_others > 0)
         message = (
-            f"Row {row}{others} has tokens longer than the {self._most_bytes} UTF-8 "
-            f"bytes that the model reads, the first of them {quote(token)}; the rest "
-            "of such a token is ignored, so different texts may have equal rows. "
-            "Choose a tokenizer that splits them, for example a callable that returns "
-            "single characters or subwords."
+            f"{place}{others} has tokens longer than the {most_bytes} UTF-8 bytes that "
+            f"the model reads, the first of them {quote(token)}; the rest of such a "
+            "token is ignored, so different texts may have equal rows. Choose a "
+            "tokenizer that splits them, for example a callable that returns single "
+            "characters or subwords."
         )
         warn_caller(message, LongTokenWarning)
+
+
+def _is_long(token: str, most_bytes: int) -> bool:
+    if 4 * len(token) <= most_bytes:
+        return False
+    return (
+        len(token) > most_bytes
+        or len(token.encode("utf-8", "surrogatepass")) > most_bytes
+    )
 
 
 def _n_characters(text: str | list[str] | None) -> int:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from sklearn_elmo.base import Chunk, Configuration, ElmoEstimator
+from sklearn_elmo.base import Chunk, Configuration, ElmoEstimator, LongTokens
 from sklearn_elmo.idf import DocumentCounts, Idf
 from sklearn_elmo.learned_mix import check_labels
 from sklearn_elmo.parameters import pooling_names
@@ -55,7 +55,8 @@ class ElmoVectorizer(ElmoEstimator):
         A name from `sklearn_elmo.models.list_models` (``"default"`` ships with the
         package, the others must be fetched once), a folder or zip file with options and
         weights in the layout of AllenNLP, bilm-tf or NLPL, a pair (options file, weight
-        file) of paths or URLs, or a fitted `ElmoPretrainer`.
+        file) of paths or URLs, or a fitted `ElmoPretrainer`, whose weights then are
+        part of a pickle (save it and name the folder, to keep them out).
     layers : "all", "top", int or sequence of int, default="all"
         Layer 0 is the context-free token vector, layer k the k-th biLSTM layer;
         negative numbers count from the top. Only as many LSTM layers run as the
@@ -305,10 +306,16 @@ default="average"
         self._record(config, None, {})
         return self
 
-    def _transform_some(self, texts: list[Any], bar: "Bar") -> FloatArray:
-        """Do what `transform` does; the bar counts these and other texts."""
+    def _transform_some(
+        self, texts: list[Any], bar: "Bar", long_tokens: LongTokens
+    ) -> FloatArray:
+        """Do what `transform` does, for some of many texts.
+
+        The bar counts all of them, and `long_tokens` collects instead of a warning.
+        """
         config = self._configure_fitted()
-        return self._finish(self._pooled_rows(config, self._list_texts(texts), bar))
+        texts = self._list_texts(texts)
+        return self._finish(self._pooled_rows(config, texts, bar, long_tokens))
 
     def _record(
         self, config: Configuration, X: Any, learned: dict[str, object]
@@ -342,11 +349,12 @@ default="average"
         config: Configuration,
         texts: list[Any],
         bar: "Bar | None" = None,
+        long_tokens: LongTokens | None = None,
     ) -> FloatArray:
         """Return the mixed layers of each text; zeros for a text without tokens."""
         n_features = len(pooling_names(self.pooling)) * config.mixed_width
         rows = np.zeros((len(texts), n_features), dtype=np.float32)
-        for chunk in self._chunks(config, texts, bar):
+        for chunk in self._chunks(config, texts, bar, long_tokens):
             if chunk.rows:
                 rows[chunk.rows] = _mix(self._pool(config, chunk), config.weights)
             rows[chunk.repeats] = rows[chunk.originals]

@@ -65,7 +65,10 @@ def test_bundled_model_is_described_and_verified(
     assert line.startswith("default        bundled        512    7.2 M")
     assert main(["models", "verify", "default"]) == 0
     named = capsys.readouterr().out
-    assert named.splitlines()[1].endswith("  default/weights.hdf5")
+    assert [line[64:] for line in named.splitlines()] == [
+        "  default/options.json: OK",
+        "  default/weights.hdf5: OK",
+    ]
     assert main(["models", "verify"]) == 0
     assert capsys.readouterr().out == named
 
@@ -92,7 +95,7 @@ def test_fetch_verify_and_use(
     assert f"{digest}  small/weights.hdf5" in out
     assert err == ""
     assert main(["models", "verify"]) == 0
-    assert f"{digest}  small/weights.hdf5" in capsys.readouterr().out
+    assert f"{digest}  small/weights.hdf5: OK\n" in capsys.readouterr().out
     assert main(["models", "list"]) == 0
     assert "here" in capsys.readouterr().out
     text = home / "in.txt"

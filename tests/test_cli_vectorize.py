@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from backports import zstd
 from pyarrow import parquet
 
 from sklearn_elmo import ElmoVectorizer
-from sklearn_elmo.cli import feature_files, flags, main, progress, tables, vectorize
+from sklearn_elmo.cli import feature_files, flags, main, tables, vectorize
 from sklearn_elmo.cli.feature_files import open_features
 from sklearn_elmo.cli.tables import chunks, iterate_texts
 from sklearn_elmo.pooling import POOLINGS
@@ -365,9 +366,9 @@ def test_bar_has_a_total_before_and_moves_while_texts_are_read(
     vectorizer = ElmoVectorizer(str(tiny_model)).fit([])
     bar: Any = Bar()
     with tables.Table(str(path)) as table:
-        texts = (text for _, text in table.texts())
-        for piece in progress.counted(tables.chunks(texts, str), table, bar):
-            vectorizer._transform_some(piece, bar)
+        pieces = tables.chunks(table.texts(), itemgetter(1))
+        for _ in vectorize.transformed(vectorizer, pieces, table, bar):
+            pass
     n_done, totals = zip(*seen, strict=True)
     assert list(n_done) == sorted(n_done)
     assert len(set(n_done)) > 4  # not only after each of two pieces
@@ -576,6 +577,39 @@ def test_interrupted_command_resumes_from_the_cache(
     )
 
 
+@pytest.mark.usefixtures("small_chunks")
+@pytest.mark.filterwarnings("default::sklearn_elmo.errors.LongTokenWarning")
+@pytest.mark.parametrize(
+    ("name", "flags", "first"),
+    [
+        ("in.csv", ["--column", "text"], "Line 5 of"),
+        ("in.csv", ["--column", "text", "--pooling", "idf"], "Line 5 of"),
+        (
+            "in.csv",
+            ["--column", "text", "--layer-mix", "learned", "--label", "label"],
+            "Line 5 of",
+        ),
+        ("in.jsonl", ["--column", "text"], "Line 5 of"),
+        ("in.parquet", ["--column", "text"], "Row 5 of"),
+        ("in.txt", [], "Line 5 of"),
+    ],
+)
+def test_one_warning_names_the_line_of_the_first_long_token(
+    name: str, flags: list[str], first: str, run: Callable[..., str], tmp_path: Path
+) -> None:
+    """It named the row within a piece of the file, once for each such piece."""
+    long = "x" * 60
+    texts = ["a", "b", "c", "d", long, "e", "f", f"{long}yz", "g"]
+    if name == "in.csv":  # the header is line 1
+        del texts[0]
+    source = write_table(
+        tmp_path / name, texts, label=[i % 2 for i in range(len(texts))]
+    )
+    told = run(source, tmp_path / "out.npy", *flags)
+    assert told.startswith(f"sklearn-elmo vectorize: warning: {first} {source} (and 1 ")
+    assert told.count("\n") == 1
+
+
 # Reading
 
 
@@ -723,6 +757,7 @@ BAD_INPUTS: list[tuple[str, bytes, list[str], list[str]]] = [
     ("in.csv", b"a,b\n1,2\n", [], ["2 columns: 'a', 'b'", "--column"]),
     ("in.csv", b"a,b\n1,2\n", ["--column", "c"], ["no column named 'c'", "'a', 'b'"]),
     ("in.csv", b"a,a\n1,2\n", ["--column", "a"], ["several columns named 'a'"]),
+    ("in.csv", b"a;b\n1;2\n", ["--column", "b"], ["'a;b'", "--delimiter"]),
     (
         "in.csv",
         b'a,b\n1,"x\ny"\n1,2,3\n',

@@ -68,6 +68,20 @@ def test_clear_removes_everything_and_says_so(store, capsys):
     assert store.info()["entries"] == 0
 
 
+@pytest.mark.parametrize("action", ["info", "verify", "compact", "clear"])
+def test_folder_that_is_not_there_does_not_look_empty(action, tmp_path, capsys):
+    """``verify NOFOLDER`` said that nothing was damaged."""
+    (tmp_path / "file").touch()
+    for path in (tmp_path / "missing", tmp_path / "file"):
+        assert main(["cache", action, str(path)]) == 1
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert err.startswith(
+            f"sklearn-elmo cache: error: There is no cache folder '{path}'. "
+        )
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
 def test_action_is_needed(capsys):
     assert main(["cache"]) == 2
     assert "ACTION" in capsys.readouterr().err
@@ -91,6 +105,18 @@ def test_fill_warms_the_cache_for_others(tiny_model, tmp_path, capsys):
     assert main([*command, "--float16", "--verbose"]) == 0
     assert "3/3" in capsys.readouterr().err
     assert EmbeddingStore(cache).info()["misses"] == 4
+
+
+@pytest.mark.filterwarnings("default::sklearn_elmo.errors.LongTokenWarning")
+def test_fill_names_the_line_of_a_long_token(tiny_model, tmp_path, capsys):
+    path = tmp_path / "texts.csv"
+    path.write_text(f"id,text\n1,A cat sat .\n2,{'x' * 60}\n")
+    cache = ["--cache", str(tmp_path / "store")]
+    flags = ["--column", "text", "--model", str(tiny_model)]
+    assert main(["cache", "fill", str(path), *cache, *flags]) == 0
+    assert capsys.readouterr().err.startswith(
+        f"sklearn-elmo cache: warning: Line 3 of {path} has tokens longer than"
+    )
 
 
 def test_fill_from_no_file(tiny_model, tmp_path, capsys):

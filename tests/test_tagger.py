@@ -258,7 +258,7 @@ def test_long_tokens_give_one_warning_with_the_row_of_the_call(make, monkeypatch
     with pytest.warns(LongTokenWarning) as caught:
         tagger.predict(texts)
     assert len(caught) == 1
-    assert f"Row {len(X)} (and 1 other texts)" in str(caught[0].message)
+    assert f"Row {len(X)} (and 1 other text)" in str(caught[0].message)
     assert caught[0].filename == __file__
 
 

@@ -348,7 +348,7 @@ def test_column_transformer_of_a_polars_frame():
 def test_column_transformer_of_two_columns_is_refused_with_advice():
     table = pd.DataFrame({"a": TEXTS, "b": TEXTS})
     transformer = ColumnTransformer([("elmo", ElmoVectorizer(MODEL), ["a", "b"])])
-    with pytest.raises(ValueError, match="ColumnTransformer"):
+    with pytest.raises(ValueError, match="with one entry per column of texts"):
         transformer.fit(table)
 
 

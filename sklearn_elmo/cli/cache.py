@@ -1,7 +1,9 @@
 """``sklearn-elmo cache``: inspect, check, clean and fill the embedding store."""
 
 import argparse
+import os
 import sys
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from sklearn_elmo.cli.flags import (
@@ -78,8 +80,21 @@ def _store(arguments: argparse.Namespace, dtype: str = "float32") -> "EmbeddingS
     return EmbeddingStore(arguments.cache or home_folder() / "embeddings", dtype=dtype)
 
 
+def _existing_store(arguments: argparse.Namespace) -> "EmbeddingStore":
+    """Return the store of a folder that is there: a wrong path must not look empty."""
+    store = _store(arguments)
+    path = os.path.expanduser(store.path)
+    if not os.path.isdir(path):
+        message = (
+            f"There is no cache folder {os.fspath(path)!r}. Check the path; the first "
+            "text that is computed creates the folder."
+        )
+        raise StoreError(message)
+    return store
+
+
 def _info(arguments: argparse.Namespace) -> None:
-    info = _store(arguments).info()
+    info = _existing_store(arguments).info()
     recipes = info.pop("recipes")
     for recipe in [{"cache": info.pop("path"), **info}, *recipes]:
         description = recipe.pop("description", None) or {}
@@ -89,7 +104,7 @@ def _info(arguments: argparse.Namespace) -> None:
 
 
 def _verify(arguments: argparse.Namespace) -> None:
-    store = _store(arguments)
+    store = _existing_store(arguments)
     damages = store.verify()
     for damage in damages:
         where = "" if damage.record is None else f" record {damage.record}"
@@ -110,12 +125,12 @@ def _verify(arguments: argparse.Namespace) -> None:
 
 
 def _compact(arguments: argparse.Namespace) -> None:
-    store = _store(arguments)
+    store = _existing_store(arguments)
     _report("compacted", store, store.compact())
 
 
 def _clear(arguments: argparse.Namespace) -> None:
-    store = _store(arguments)
+    store = _existing_store(arguments)
     _report("cleared", store, store.clear())
 
 
@@ -128,8 +143,9 @@ def _report(what: str, store: "EmbeddingStore", cleanup: "Cleanup") -> None:
 
 
 def _fill(arguments: argparse.Namespace) -> None:
-    from sklearn_elmo.cli.progress import counted, table_progress
+    from sklearn_elmo.cli.progress import table_progress
     from sklearn_elmo.cli.tables import Table, chunks
+    from sklearn_elmo.cli.vectorize import transformed
     from sklearn_elmo.vectorizer import ElmoVectorizer
 
     vectorizer = ElmoVectorizer(
@@ -154,6 +170,6 @@ def _fill(arguments: argparse.Namespace) -> None:
         ) as table,
         table_progress("fill", shown=arguments.verbose) as bar,
     ):
-        texts = (text for _, text in table.texts(arguments.column))
-        for chunk in counted(chunks(texts, lambda text: text), table, bar):
-            vectorizer._transform_some(chunk, bar)
+        pieces = chunks(table.texts(arguments.column), itemgetter(1))
+        for _ in transformed(vectorizer, pieces, table, bar):
+            pass  # the cache keeps what is needed

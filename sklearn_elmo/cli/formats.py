@@ -217,7 +217,7 @@ def _position(names: Sequence[str], column: str | None, name: str) -> int:
     problem = "several columns" if column in names else "no column"
     message = (
         f"{name} has {problem} named {column!r}, but: {_list(names)}. Name one of "
-        "these, or pass the right --format."
+        "these, or pass the right --format or --delimiter."
     )
     raise TextValueError(message)
 

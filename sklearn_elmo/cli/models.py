@@ -139,15 +139,15 @@ def _verify(arguments: argparse.Namespace) -> None:
     from sklearn_elmo.models import DEFAULT_MODEL
 
     for name in arguments.model or [DEFAULT_MODEL, *downloads.local_names()]:
-        _show_hashes(name)
+        _show_hashes(name, verdict=": OK")
 
 
-def _show_hashes(name: str) -> None:
+def _show_hashes(name: str, verdict: str = "") -> None:
     """Check a model, and write its hashes as sha256sum does."""
     from sklearn_elmo import models
 
     for file_name, found in models.verify(name).items():
-        sys.stdout.write(f"{found.sha256}  {name}/{file_name}\n")
+        sys.stdout.write(f"{found.sha256}  {name}/{file_name}{verdict}\n")
 
 
 def _import(arguments: argparse.Namespace) -> None:

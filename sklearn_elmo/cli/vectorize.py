@@ -5,8 +5,10 @@ import itertools
 import sys
 import time
 import warnings
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterable, Iterator
+from functools import partial
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
 
 from sklearn_elmo.choices import MISSING
 from sklearn_elmo.cli.feature_files import (
@@ -26,16 +28,24 @@ from sklearn_elmo.cli.flags import (
     model_of,
     poolings,
 )
+from sklearn_elmo.cli.formats import Row
 from sklearn_elmo.cli.progress import counted, table_progress
 from sklearn_elmo.cli.signals import advice_if_interrupted
 from sklearn_elmo.cli.tables import Table, chunks
-from sklearn_elmo.errors import TextValueError
+from sklearn_elmo.errors import LongTokenWarning, TextValueError
 from sklearn_elmo.pooling_table import POOLINGS
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    from tqdm import tqdm
+
     from sklearn_elmo.vectorizer import ElmoVectorizer
 
-__all__ = ["add_parser", "run"]
+__all__ = ["Piece", "add_parser", "run", "transformed"]
+
+Piece = list[tuple[Row, str | None]]
+"""Some rows of a table, with their texts."""
 
 _DESCRIPTION = """\
 Turn each text of a file into one row of features, as ElmoVectorizer does.
@@ -171,13 +181,6 @@ def _add_run_flags(group: Any) -> None:
     loudness.add_argument("-q", "--quiet", action="store_true", help="show no warnings")
 
 
-class _Item(NamedTuple):
-    """One text and the values that are copied beside its features."""
-
-    text: str | None
-    kept: tuple[Any, ...]
-
-
 def run(arguments: argparse.Namespace) -> None:
     """Read texts, write features.
 
@@ -219,19 +222,54 @@ def _vectorize(arguments: argparse.Namespace) -> None:
         # Errors in the first rows are raised before a model is loaded.
         first_piece = next(pieces, [])
         if not count_first:
-            vectorizer.fit(*labelled)
+            with warnings.catch_warnings():
+                # `transformed` warns, once and with the line.
+                warnings.simplefilter("ignore", LongTokenWarning)
+                vectorizer.fit(*labelled)
         names = list(vectorizer.get_feature_names_out())
         n_rows = 0
         with (
             open_features(arguments.output, names, arguments.keep, format) as write,
             table_progress("vectorize", shown=arguments.verbose) as bar,
         ):
-            for piece in counted(itertools.chain([first_piece], pieces), table, bar):
-                rows = vectorizer._transform_some(_texts_of(piece), bar)
-                write(rows, [item.kept for item in piece])
+            pieces = itertools.chain([first_piece], pieces)
+            for piece, features in transformed(vectorizer, pieces, table, bar):
+                write(features, [row.values[1:] for row, _ in piece])
                 n_rows += len(piece)
     if arguments.verbose:
         _report(arguments.output, n_rows, len(names), time.monotonic() - started)
+
+
+def transformed(
+    vectorizer: "ElmoVectorizer",
+    pieces: "Iterable[Piece]",
+    table: Table,
+    bar: "tqdm[Any]",
+) -> "Iterator[tuple[Piece, npt.NDArray[np.float32]]]":
+    """Yield the pieces of a table with their features.
+
+    One warning at the end tells of long tokens, and names the first in the file.
+
+    Parameters
+    ----------
+    vectorizer : ElmoVectorizer
+        A fitted one.
+    pieces : iterable of Piece
+    table : Table
+        The file that is being read.
+    bar : tqdm
+    """
+    from sklearn_elmo.base import LongTokens
+
+    long_tokens = LongTokens()
+    for piece in counted(pieces, table, bar):
+        long_tokens.place = partial(_place, table, piece)
+        yield piece, vectorizer._transform_some(_texts_of(piece), bar, long_tokens)
+    long_tokens.warn()
+
+
+def _place(table: Table, piece: Piece, position: int) -> str:
+    return table.where(piece[position][0])
 
 
 def _advice(arguments: argparse.Namespace) -> str:
@@ -253,12 +291,14 @@ def _check_flags(arguments: argparse.Namespace) -> None:
         arguments.usage_error("--keep must name each column once")
 
 
-def _pieces(table: Table, arguments: argparse.Namespace) -> Iterator[list[_Item]]:
-    return chunks(_items(table, arguments), lambda item: item.text)
+def _pieces(table: Table, arguments: argparse.Namespace) -> Iterator[Piece]:
+    return chunks(_items(table, arguments), itemgetter(1))
 
 
-def _items(table: Table, arguments: argparse.Namespace) -> Iterator[_Item]:
-    """Yield texts and kept values; with ``--missing error`` no text may be null."""
+def _items(
+    table: Table, arguments: argparse.Namespace
+) -> Iterator[tuple[Row, str | None]]:
+    """Yield rows and their texts; with ``--missing error`` no text may be null."""
     for row in table.rows([arguments.column, *arguments.keep]):
         text = table.as_text(row, arguments.column)
         if text is None and arguments.missing == "error":
@@ -267,11 +307,11 @@ def _items(table: Table, arguments: argparse.Namespace) -> Iterator[_Item]:
                 "Fill it, drop it, or pass --missing zero."
             )
             raise TextValueError(message)
-        yield _Item(text, tuple(row.values[1:]))
+        yield row, text
 
 
-def _texts_of(piece: list[_Item]) -> list[str | None]:
-    return [item.text for item in piece]
+def _texts_of(piece: Piece) -> list[str | None]:
+    return [text for _, text in piece]
 
 
 def _labelled_texts(

@@ -220,7 +220,8 @@ def _not_one_column(shape: tuple[int, ...], estimator: str) -> TextValueError:
     return TextValueError(
         f"The input has shape {shape}; {estimator} needs one column of texts. "
         "Select it, e.g. X['text'], or name it in a ColumnTransformer: "
-        f"ColumnTransformer([('text', {estimator}(), 'text')])."
+        f"ColumnTransformer([('text', {estimator}(), 'text')]), with one entry per "
+        "column of texts."
     )
 
 
