@@ -80,7 +80,8 @@ class ElmoTagger(BaseEstimator):
     ----------
     classifier : classifier, default=None
         Any scikit-learn classifier of dense rows. None stands for
-        ``make_pipeline(StandardScaler(), LogisticRegression(C=0.01))``.
+        ``make_pipeline(StandardScaler(), LogisticRegression(C=0.01))``, whose C is
+        ``classifier__logisticregression__C`` in a grid.
     vectorizer : ElmoTokenVectorizer, default=None
         None stands for ``ElmoTokenVectorizer(tokenizer="pretokenized",
         layer_mix="concat")``. Its ``max_tokens`` only limits what `fit` learns from;
