@@ -38,8 +38,8 @@ from sklearn_elmo.pooling_table import POOLINGS
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
-    from tqdm import tqdm
 
+    from sklearn_elmo.bars import Bar
     from sklearn_elmo.vectorizer import ElmoVectorizer
 
 __all__ = ["Piece", "add_parser", "run", "transformed"]
@@ -244,7 +244,7 @@ def transformed(
     vectorizer: "ElmoVectorizer",
     pieces: "Iterable[Piece]",
     table: Table,
-    bar: "tqdm[Any]",
+    bar: "Bar",
 ) -> "Iterator[tuple[Piece, npt.NDArray[np.float32]]]":
     """Yield the pieces of a table with their features.
 
@@ -257,7 +257,7 @@ def transformed(
     pieces : iterable of Piece
     table : Table
         The file that is being read.
-    bar : tqdm
+    bar : Bar
     """
     from sklearn_elmo.base import LongTokens
 
