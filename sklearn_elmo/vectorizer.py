@@ -13,11 +13,12 @@ What happens in `ElmoVectorizer.fit_transform`, in order:
 """
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
+from sklearn_elmo.bars import Bar
 from sklearn_elmo.base import Chunk, Configuration, ElmoEstimator, LongTokens
 from sklearn_elmo.idf import DocumentCounts, Idf
 from sklearn_elmo.learned_mix import check_labels
@@ -30,9 +31,6 @@ from sklearn_elmo.pooling import (
     reduce_segments,
     scale_to_unit_length,
 )
-
-if TYPE_CHECKING:
-    from sklearn_elmo.bars import Bar
 
 __all__ = ["ElmoVectorizer"]
 
@@ -307,7 +305,7 @@ default="average"
         return self
 
     def _transform_some(
-        self, texts: list[Any], bar: "Bar", long_tokens: LongTokens
+        self, texts: list[Any], bar: Bar, long_tokens: LongTokens
     ) -> FloatArray:
         """Do what `transform` does, for some of many texts.
 
@@ -348,7 +346,7 @@ default="average"
         self,
         config: Configuration,
         texts: list[Any],
-        bar: "Bar | None" = None,
+        bar: Bar | None = None,
         long_tokens: LongTokens | None = None,
     ) -> FloatArray:
         """Return the mixed layers of each text; zeros for a text without tokens."""
