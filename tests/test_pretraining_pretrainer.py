@@ -677,7 +677,7 @@ def test_progress_tells_the_time_left_from_the_first_step_to_the_end(
     from sklearn_elmo.pretraining import progress
 
     shown = []
-    make_bar = progress.tqdm
+    make_bar = progress.Bar
 
     def recording_bar(**settings):
         bar = make_bar(**settings, mininterval=0)
@@ -685,7 +685,7 @@ def test_progress_tells_the_time_left_from_the_first_step_to_the_end(
         bar.update = lambda n: (shown.append((bar.n + n, bar.postfix)), update(n))
         return bar
 
-    monkeypatch.setattr(progress, "tqdm", recording_bar)
+    monkeypatch.setattr(progress, "Bar", recording_bar)
     run = RUN | {"max_tokens": None, "verbose": True} | limits
     ElmoPretrainer(TINY, **run).fit(make_sentences(PEOPLE, 60))
     shares = [share for share, _ in shown]
