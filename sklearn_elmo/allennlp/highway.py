@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import ClassVar
 
-import torch
 from torch import Tensor, nn
 
 from sklearn_elmo.allennlp.old_places import OldPlaces
@@ -41,12 +40,3 @@ class Highway(OldPlaces, char_cnn.Highway):
     def _input_dim(self) -> int:
         """Width of the inputs and outputs."""
         return self._width
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        """*Shape:* ``(N, input_dim)`` -> ``(N, input_dim)``."""
-        current = inputs
-        for layer in self._layers:
-            transform, carry = layer(current).chunk(2, dim=-1)
-            carry = torch.sigmoid(carry)
-            current = carry * current + (1 - carry) * self._activation(transform)
-        return current

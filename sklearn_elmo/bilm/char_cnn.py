@@ -7,7 +7,7 @@ Attribute names that start with an underscore, and ``char_conv_i``, are AllenNLP
 parameter names, so that state dicts can be exchanged.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +26,8 @@ class Highway(nn.Module):
     gate (1 - g), as in AllenNLP.
     """
 
+    _activation: Callable[[Tensor], Tensor] = staticmethod(torch.relu)
+
     def __init__(self, width: int, n_layers: int) -> None:
         super().__init__()
         self._layers = nn.ModuleList(
@@ -38,7 +40,7 @@ class Highway(nn.Module):
         for layer in self._layers:
             transform, carry = layer(current).chunk(2, dim=-1)  # (N, F) each
             carry = torch.sigmoid(carry)
-            current = carry * current + (1 - carry) * torch.relu(transform)
+            current = carry * current + (1 - carry) * self._activation(transform)
         return current
 
 
