@@ -21,6 +21,7 @@ from sklearn_elmo.messages import printable, quote
 from sklearn_elmo.plain_files import open_plain_file
 
 __all__ = [
+    "ZIP_ERRORS",
     "ModelSource",
     "StoredFile",
     "expand_path",
@@ -41,7 +42,7 @@ _MOST_EXPANSION = 100
 _EXPANSION_SLACK_BYTES = 2**26
 
 # A damaged zip shows as any of these, an encrypted one as RuntimeError.
-_ZIP_ERRORS = (
+ZIP_ERRORS = (
     zipfile.BadZipFile,
     zlib.error,
     lzma.LZMAError,
@@ -119,7 +120,7 @@ class _ZipMember:
                 "file, and give the path of the folder."
             )
             raise ModelFileError(message) from error
-        except _ZIP_ERRORS as error:
+        except ZIP_ERRORS as error:
             _refuse_zip(self._path, error)
         content.seek(0)
         return content
@@ -162,7 +163,7 @@ def open_files(source: ModelSource) -> Iterator[tuple[StoredFile, StoredFile]]:
         stream = stack.enter_context(_PlainFile(path).open(0))
         try:
             archive = stack.enter_context(zipfile.ZipFile(stream))
-        except _ZIP_ERRORS as error:
+        except ZIP_ERRORS as error:
             _refuse_zip(path, error)
         options, weights = _choose_members(archive.namelist(), str(path))
         yield _ZipMember(archive, path, options), _ZipMember(archive, path, weights)

@@ -3,12 +3,9 @@
 import functools
 import hashlib
 import io
-import lzma
 import os
 import re
-import struct
 import zipfile
-import zlib
 from collections import Counter
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
@@ -19,6 +16,7 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
+from sklearn_elmo.bilm.locations import ZIP_ERRORS
 from sklearn_elmo.compressed import open_compressed
 from sklearn_elmo.downloads import fetch_url, fetched_url, is_url
 from sklearn_elmo.errors import ModelFileError, ModelNotFetchedError
@@ -39,18 +37,6 @@ _MOST_EXPANSION = 100
 _SMALL_BYTES = 1 << 26
 _MOST_DIGITS = 18
 _HEADER = re.compile(rb"\d+ \d+ ?")
-# A damaged zip file shows as any of these, an encrypted one as RuntimeError.
-_READ_ERRORS = (
-    OSError,
-    EOFError,
-    RuntimeError,
-    ValueError,
-    OverflowError,
-    struct.error,
-    zlib.error,
-    lzma.LZMAError,
-    zipfile.BadZipFile,
-)
 _ZIP_MEMBER = re.compile(r"\((?P<archive>.+)\)#(?P<member>.+)")
 
 
@@ -165,7 +151,7 @@ def read_word_vectors(
             digest = hashlib.file_digest(raw, "sha256").hexdigest()
     except ModelFileError:
         raise
-    except _READ_ERRORS as error:
+    except ZIP_ERRORS as error:
         message = f"The word vectors {str(path)!r} cannot be read: {error}."
         raise ModelFileError(message) from error
     except MemoryError as error:
