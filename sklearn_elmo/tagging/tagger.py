@@ -124,9 +124,9 @@ class ElmoTagger(BaseEstimator):
     ``4 * n_tokens * n_features * (2 * window + 1)`` bytes: 1.3 GB for 200,000 tokens
     with the bundled model, all layers and ``window=0``. ``layer_mix="average"`` needs
     a third of it, and ``max_tokens`` cuts long texts. Classifiers may add to it. The
-    default one scales in place and, with scikit-learn 1.9, adds less than a tenth; with
-    scikit-learn 1.6, whose solver converts float32 features to float64 in every step,
-    it adds twice as much again. A `StandardScaler` of your own adds twice as much in
+    default one scales in place and, with scikit-learn 1.9, adds less than a tenth. Its
+    older solvers may convert float32 features to float64 in every step (1.6 did), which
+    adds twice as much again. A `StandardScaler` of your own adds twice as much in
     any case. The vectorizer's ``cache`` saves time in cross-validation, not memory.
     `predict` reads texts in chunks.
 
