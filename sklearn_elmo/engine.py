@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from sklearn_elmo.errors import ModelFileError
 from sklearn_elmo.messages import quote
-from sklearn_elmo.models import LoadedModel, resolve_device
+from sklearn_elmo.models import LoadedModel, not_finite, resolve_device
 from sklearn_elmo.pooling import STORED_REDUCTIONS, WEIGHTED_SUM, reduce_segments
 from sklearn_elmo.store import EmbeddingStore, text_key
 
@@ -329,12 +328,7 @@ class Reader:
         if np.isfinite(values).all():
             return
         row = np.argwhere(~np.isfinite(values))[0, 0]
-        message = (
-            f"The model {self.model.source!r} has weights so large that the vectors of "
-            f"the text {quote(' '.join(texts[row]))} are not finite. Check its weight "
-            "file, or use another model."
-        )
-        raise ModelFileError(message)
+        raise not_finite(self.model.source, f"the text {quote(' '.join(texts[row]))}")
 
     def _encoder(self) -> "Encoder":
         return self.model.encoder(resolve_device(self.device), self.precision)

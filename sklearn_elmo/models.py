@@ -43,6 +43,7 @@ __all__ = [
     "list_models",
     "load",
     "locate",
+    "not_finite",
     "open_model",
     "resolve_device",
     "verify",
@@ -357,6 +358,23 @@ def _read(location: ModelSource | TrainedModel) -> ModelFiles:
     if is_trained_model(location):
         return location._elmo_model_files()
     return read_model(location)
+
+
+def not_finite(model: str, text: str) -> ModelFileError:
+    """Return the error to raise where finite weights give vectors that are not.
+
+    Parameters
+    ----------
+    model : str
+        Name or path of the model.
+    text : str
+        What was read, for the message.
+    """
+    message = (
+        f"The model {model!r} has weights so large that the vectors of {text} are not "
+        "finite. Check its weight file, or use another model."
+    )
+    return ModelFileError(message)
 
 
 def resolve_device(device: str) -> str:

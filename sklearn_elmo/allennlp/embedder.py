@@ -25,7 +25,7 @@ from sklearn_elmo.errors import (
 )
 from sklearn_elmo.inference.numerics import pinned_defaults, pinned_precision
 from sklearn_elmo.messages import quote, warn_caller
-from sklearn_elmo.models import DEFAULT_MODEL
+from sklearn_elmo.models import DEFAULT_MODEL, not_finite
 
 __all__ = ["DEFAULT_BATCH_SIZE", "ElmoEmbedder"]
 
@@ -168,12 +168,7 @@ class ElmoEmbedder:
             # The state is not finite either, and would spoil all further sentences.
             self.reset_states()
         sentence = " ".join(map(text_of, batch[int(is_finite.int().argmin())]))
-        message = (
-            f"The model {self._model_name!r} has weights so large that the vectors of "
-            f"the sentence {quote(sentence)} are not finite. Check its weight file, or "
-            "use another model."
-        )
-        raise ModelFileError(message)
+        raise not_finite(self._model_name, f"the sentence {quote(sentence)}")
 
     def embed_sentence(self, sentence: Sequence[str]) -> FloatArray:
         """Embed one sentence.
