@@ -360,7 +360,7 @@ def judge(pieces: Pieces, names: list[str]) -> None:
         learned, judged = scaler.transform(rows[first]), scaler.transform(rows[last])
         cells = []
         for wanted in (normalize(vectors), normalize(reduced)):
-            ridge = Ridge(alpha=100).fit(learned, wanted[first])
+            ridge = Ridge(alpha=100, fit_intercept=False).fit(learned, wanted[first])
             found = (normalize(ridge.predict(judged)) * wanted[last]).sum(axis=1)
             cells.append([found[kinds[last] == kind].mean() for kind in range(3)])
         scores = Ridge(alpha=300).fit(learned, opinions[first]).predict(judged)
