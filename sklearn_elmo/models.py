@@ -66,7 +66,7 @@ _BUNDLED = ModelEntry(
         "weights.hdf5",
         urls=(),
         size=14_523_100,
-        sha256="a7ced4f82730cde9972b3d0a3ab92f338d4f3ea2d75252089a8c843e47d9a01f",
+        sha256="cc4004262982bd143ded5c25a5a577031bcaec70d7459805c95f5e20406fe036",
     ),
     languages=("en",),
     credits="The sklearn_elmo developers, BSD-3-Clause. Trained on openly licensed "
