@@ -127,12 +127,12 @@ class ElmoPretrainer(BaseEstimator):
     teacher_lowercase_share : float, default=0.0
         Share of these texts that is read in lower case, for teachers that ignore case.
         Words that the text contains only with capitals keep them.
-    anchor_weight : float, default=0.0
+    anchor_weight : float, default=10.0
         Only with `init`: how strongly the layers are kept close to those of the initial
         model on the same text. This loss, the mean relative squared distance of the
         layers, is added to that of the language model with this weight. Without it (0),
         adaptation forgets part of what the initial model learned from other text and
-        from teachers. No value has been measured on real domains yet, so it is off.
+        from teachers, but fits the text more closely and takes less time.
     tokenizer : {"words", "whitespace", "pretokenized"} or callable, default="words"
         How a line becomes tokens, as in `ElmoVectorizer`. A callable maps one line to a
         list of str. With "pretokenized", texts are lists of str, and the lines of files
@@ -210,7 +210,7 @@ class ElmoPretrainer(BaseEstimator):
         teacher_weight: float = 1.0,
         teacher_batch_size: int = 96,
         teacher_lowercase_share: float = 0.0,
-        anchor_weight: float = 0.0,
+        anchor_weight: float = 10.0,
         tokenizer: str | Callable[[str], list[str]] = "words",
     ) -> None:
         self.size = size
