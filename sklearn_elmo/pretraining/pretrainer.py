@@ -132,7 +132,8 @@ class ElmoPretrainer(BaseEstimator):
         model on the same text. This loss, the mean relative squared distance of the
         layers, is added to that of the language model with this weight. Without it (0),
         adaptation forgets part of what the initial model learned from other text and
-        from teachers, but fits the text more closely and takes less time.
+        from teachers, but fits the text more closely and takes less time. Set it to 0
+        with a teacher that is to change the layers.
     tokenizer : {"words", "whitespace", "pretokenized"} or callable, default="words"
         How a line becomes tokens, as in `ElmoVectorizer`. A callable maps one line to a
         list of str. With "pretokenized", texts are lists of str, and the lines of files

@@ -24,7 +24,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.lib.format import open_memmap
-from peers import read_mpnet
+from peers import Encode, in_float32, read_mpnet
+from sklearn.decomposition import PCA
 from sklearn.linear_model import Ridge
 from sklearn.preprocessing import StandardScaler, normalize
 from torch import Tensor, nn
@@ -34,7 +35,11 @@ from sklearn_elmo.pretraining import step, trainer
 from sklearn_elmo.pretraining.corpus import BEGIN, END, Corpus, open_corpus
 from sklearn_elmo.pretraining.distillation.answers import as_text
 from sklearn_elmo.pretraining.distillation.heads import TeacherHeads, pool_layers
-from sklearn_elmo.pretraining.distillation.teacher import Teachers, TeacherTexts
+from sklearn_elmo.pretraining.distillation.teacher import (
+    Teachers,
+    TeacherTexts,
+    _sentences,
+)
 from sklearn_elmo.pretraining.initial_model import create_model
 from sklearn_elmo.pretraining.saved_model import SavedModel, save_language_model
 from sklearn_elmo.pretraining.settings import Budget, Settings
@@ -122,8 +127,7 @@ def choose(corpus: Corpus, out: Path) -> None:
     text, ids = corpus.train, np.asarray(corpus.train.ids)
     ratings = opinion_words()
     judging = np.array([abs(ratings.get(w.lower(), 0)) >= 1.3 for w in text.types])
-    starts = np.flatnonzero(ids == BEGIN) + 1
-    lengths = np.flatnonzero(ids == END) - starts
+    starts, lengths = _sentences(text)
     before = np.concatenate([[0], np.cumsum(judging[ids])])
     n_judging = np.minimum(before[starts + lengths] - before[starts], 3)
     asks = np.array([word == "?" for word in text.types])[ids[starts + lengths - 1]]
@@ -183,28 +187,30 @@ class Pieces:
 
     def answer(self) -> None:
         """Ask the teacher, 5,000 texts at a time."""
-        teacher = read_mpnet(self.out)
-        if teacher is None:
+        model = read_mpnet(self.out)
+        if model is None:
             sys.exit("Install the packages that peers.py names.")
-        self.ask_for_opinion(teacher)
-        path, width = self.out / "answers.npy", teacher.get_embedding_dimension()
+        encode = in_float32(model)
+        if not (self.out / "opinion.npy").exists():
+            self.ask_for_opinion(encode)
+        path, width = self.out / "answers.npy", model.get_embedding_dimension()
         shape = len(self.starts), width
         mode = "r+" if path.exists() else "w+"
         answers = open_memmap(path, mode, np.float16, shape)
         for first in range(self.n_answered(), shape[0], 5_000):
             rows = slice(first, first + 5_000)
             texts = [as_text(words) for words in self.tokens(rows)]
-            answers[rows] = encode(teacher, texts)
+            answers[rows] = encode(texts)
             answers.flush()
             done = min(first + 5_000, shape[0])
             (self.out / "answered.txt").write_text(str(done))
             print(f"{done} of {shape[0]} texts answered", flush=True)
 
-    def ask_for_opinion(self, teacher) -> None:
+    def ask_for_opinion(self, encode: Encode) -> None:
         """Keep the direction of the teacher's vectors that tells opinions apart."""
         ratings = {w: r for w, r in opinion_words().items() if w.isalpha() and w[2:]}
-        vectors = encode(teacher, list(ratings)).astype(np.float32)
-        direction = Ridge(alpha=100).fit(vectors, list(ratings.values())).coef_
+        ridge = Ridge(alpha=100).fit(encode(list(ratings)), list(ratings.values()))
+        direction = ridge.coef_
         np.save(self.out / "opinion.npy", direction / np.linalg.norm(direction))
 
     def opinions(self, vectors: np.ndarray) -> np.ndarray:
@@ -213,24 +219,12 @@ class Pieces:
         return (scores - scores.mean()) / scores.std()
 
 
-def encode(teacher, texts: list[str]) -> np.ndarray:
-    vectors = teacher.encode(texts, batch_size=64, convert_to_tensor=True)
-    return vectors.float().numpy().astype(np.float16)
-
-
-def principal_components(vectors: np.ndarray, n: int) -> np.ndarray:
-    """Project centred vectors on their first components."""
-    vectors = vectors - vectors.mean(axis=0)
-    _, directions = np.linalg.eigh(vectors.T @ vectors)
-    return vectors @ directions[:, ::-1][:, :n]
-
-
 def targets(pieces: Pieces, recipe: Recipe) -> np.ndarray:
     """Return rows of unit length; with `opinion`, the score is the last column."""
     vectors = pieces.answers().astype(np.float32)
     opinions = np.clip(pieces.opinions(vectors), -3, 3)
     if recipe.n_components is not None:
-        vectors = principal_components(vectors, recipe.n_components)
+        vectors = PCA(recipe.n_components, random_state=0).fit_transform(vectors)
     vectors = normalize(vectors)
     if recipe.opinion:
         vectors = np.column_stack([vectors, recipe.opinion**0.5 * opinions])
@@ -346,7 +340,7 @@ def train(pieces: Pieces, name: str, recipe: Recipe, minutes: float) -> None:
 def judge(pieces: Pieces, names: list[str]) -> None:
     texts, kinds = pieces.tokens(slice(N_HELD_OUT)), pieces.kinds[:N_HELD_OUT]
     vectors = pieces.answers()[: N_HELD_OUT + 20_000].astype(np.float32)
-    reduced = principal_components(vectors, 64)[:N_HELD_OUT]
+    reduced = PCA(64, random_state=0).fit_transform(vectors)[:N_HELD_OUT]
     opinions = pieces.opinions(vectors)[:N_HELD_OUT]
     vectors = vectors[:N_HELD_OUT]
     columns = "cosine | cosine, 64 components | opinion, r | similarity, r"

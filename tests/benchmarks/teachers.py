@@ -100,6 +100,7 @@ def main() -> None:
             teacher_lowercase_share=1 / 3,
             batch_size=64,
             dropout=0.0,
+            anchor_weight=0.0,  # the teachers are to change the layers
             random_state=0,
             **recipes[name],
         )
