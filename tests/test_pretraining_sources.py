@@ -162,6 +162,17 @@ def test_files_folders_and_patterns_are_found_in_the_order_of_names(
     assert names(open_source(X)) == [os.path.join("texts", name) for name in expected]
 
 
+@pytest.mark.parametrize("name", ["t.csv", "T.TSV", "t.jsonl.gz", "t.parquet"])
+def test_tables_are_refused_as_training_text(folder, name):
+    """Ids and separators would be learned as words."""
+    Path("texts", name).write_text("id,text\n1,the cat sat\n")
+    for X in (f"texts/{name}", [Path("texts", name)], "texts"):
+        with pytest.raises(CorpusError, match="--column") as caught:
+            ElmoPretrainer().fit(X)
+        assert name in str(caught.value)
+    assert names(open_source(f"texts/{name}", tables=True)) == [f"texts/{name}"]
+
+
 def test_a_home_folder_is_expanded(folder, monkeypatch):
     monkeypatch.setenv("HOME", str(folder))
     assert names(open_source("~/texts/a.txt")) == [str(folder / "texts/a.txt")]

@@ -200,7 +200,7 @@ def _open_text(arguments: argparse.Namespace) -> "Source":
 
     from sklearn_elmo.pretraining.sources import Files, Texts, open_source
 
-    source = open_source([Path(file) for file in arguments.files])
+    source = open_source([Path(file) for file in arguments.files], tables=True)
     assert isinstance(source, Files)
     for path in source.paths:
         path.open("rb").close()

@@ -127,7 +127,7 @@ class ElmoPretrainer(BaseEstimator):
     teacher_lowercase_share : float, default=0.0
         Share of these texts that is read in lower case, for teachers that ignore case.
         Words that the text contains only with capitals keep them.
-    anchor_weight : float, default=10.0
+    anchor_weight : float, default=30.0
         Only with `init`: how strongly the layers are kept close to those of the initial
         model on the same text. This loss, the mean relative squared distance of the
         layers, is added to that of the language model with this weight. Without it (0),
@@ -211,7 +211,7 @@ class ElmoPretrainer(BaseEstimator):
         teacher_weight: float = 1.0,
         teacher_batch_size: int = 96,
         teacher_lowercase_share: float = 0.0,
-        anchor_weight: float = 10.0,
+        anchor_weight: float = 30.0,
         tokenizer: str | Callable[[str], list[str]] = "words",
     ) -> None:
         self.size = size
@@ -270,7 +270,8 @@ class ElmoPretrainer(BaseEstimator):
         ------
         CorpusError
             The text is empty, is a single str, consists of one word only, mixes texts
-            and paths, or is a frame of several columns.
+            and paths, or is a frame of several columns, or a file is a table by its
+            name.
         CorpusNotFoundError
             A file does not exist. Also a FileNotFoundError.
         CorpusTypeError

@@ -27,9 +27,11 @@ from sklearn_elmo.text import as_texts
 __all__ = ["Files", "Source", "Texts", "open_source"]
 
 _ESTIMATOR = "ElmoPretrainer"
+_TABLE_SUFFIXES = (
+    ".csv", ".tsv", ".tab", ".json", ".jsonl", ".ndjson", ".parquet", ".xlsx",
+)  # fmt: skip
 _TEXT_SUFFIXES = (
-    *(".txt", ".text", ".tok", ".md", ".csv", ".tsv", ".tab", ".json", ".jsonl"),
-    *(".ndjson", ".parquet", ".zip", ".tar", *SUFFIXES),
+    *(".txt", ".text", ".tok", ".md", ".zip", ".tar", *_TABLE_SUFFIXES, *SUFFIXES),
 )
 _SEPARATORS = ("/", "\\")
 _LONGEST_PATH_SHOWN = 250
@@ -89,7 +91,7 @@ class Texts:
 Source = Files | Texts
 
 
-def open_source(X: Any, *, pretokenized: bool = False) -> Source:
+def open_source(X: Any, *, pretokenized: bool = False, tables: bool = False) -> Source:
     """Decide whether the input consists of texts or of files.
 
     A `pathlib.Path` is always a path, and so is a str that names an existing file. A
@@ -104,6 +106,8 @@ def open_source(X: Any, *, pretokenized: bool = False) -> Source:
         See `ElmoPretrainer.fit`. A source is returned unchanged.
     pretokenized : bool, default=False
         Whether texts are lists of tokens.
+    tables : bool, default=False
+        Whether files may be tables, by their names. Their lines are not sentences.
 
     Returns
     -------
@@ -113,7 +117,7 @@ def open_source(X: Any, *, pretokenized: bool = False) -> Source:
     ------
     CorpusError
         Paths and texts are mixed, the input is a single text, or it is a frame or an
-        array of several columns.
+        array of several columns, or a file is a table.
     CorpusNotFoundError
         There is no such file, folder or match. Also a FileNotFoundError.
     CorpusTypeError
@@ -125,8 +129,14 @@ def open_source(X: Any, *, pretokenized: bool = False) -> Source:
     >>> open_source(["the cat sat", "the dog sat"])
     Texts(texts=['the cat sat', 'the dog sat'])
     """
-    if isinstance(X, Source):
-        return X
+    source = X if isinstance(X, Source) else _texts_or_files(X, pretokenized)
+    if source is not X and isinstance(source, Files) and not tables:
+        for path in source.paths:
+            _check_no_table(path)
+    return source
+
+
+def _texts_or_files(X: Any, pretokenized: bool) -> Source:
     if isinstance(X, os.PathLike):
         return Files(_expand(os.fspath(X)))
     if isinstance(X, str):
@@ -268,6 +278,19 @@ def _check_plain(path: Path) -> None:
         "expected a plain file. Move it away, or pass the paths of files alone."
     )
     raise kind(message)
+
+
+def _check_no_table(path: Path) -> None:
+    name = path.name.lower()
+    for suffix in SUFFIXES:
+        name = name.removesuffix(suffix)
+    if name.endswith(_TABLE_SUFFIXES):
+        message = (
+            f"The training text {_show_path(str(path))} is a table by its name, whose "
+            "lines are not sentences. Pass its column of texts, or use 'sklearn-elmo "
+            "pretrain --column'. If it is plain text, rename it to end with .txt."
+        )
+        raise CorpusError(message)
 
 
 def _walk(path: Path) -> Iterator[tuple[str, list[str], list[str]]]:

