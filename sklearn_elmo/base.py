@@ -16,6 +16,7 @@ from sklearn_elmo.errors import (
     InvalidParameterError,
     LongTokenWarning,
     ModelMismatchError,
+    SklearnElmoWarning,
     UnusedParameterWarning,
 )
 from sklearn_elmo.idf import Idf
@@ -143,6 +144,49 @@ class ElmoEstimator(TextTransformer):
         cloned.model = self.model
         return cloned
 
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the parameters.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+            Whether to include parameters of parameters. Those of `model` never are: a
+            fitted `ElmoPretrainer` is shared by clones, and setting them would change
+            it without training it again.
+        """
+        found = super().get_params(deep).items()
+        return {name: value for name, value in found if not name.startswith("model__")}
+
+    def set_params(self, **params: Any) -> Self:
+        """Set the parameters; those of a fitted `model` cannot be set.
+
+        Raises
+        ------
+        InvalidParameterError
+            If a name starts with ``model__``.
+        """
+        for name in params:
+            if name.startswith("model__"):
+                message = (
+                    f"{type(self).__name__} cannot set {name!r}: its model is fitted "
+                    "and shared by clones. Fit another ElmoPretrainer, and set 'model'."
+                )
+                raise InvalidParameterError(message)
+        super().set_params(**params)
+        return self
+
+    def _warn_of_another_tokenizer(self) -> None:
+        """Warn if a model in memory was trained on another kind of tokens."""
+        trained = getattr(self.model, "tokenizer", self.tokenizer)
+        if trained == self.tokenizer or "pretokenized" in (trained, self.tokenizer):
+            return
+        message = (
+            f"The model of {type(self).__name__} was trained with tokenizer="
+            f"{quote(trained)}, but its 'tokenizer' parameter is "
+            f"{quote(self.tokenizer)}. Pass the same tokenizer to both."
+        )
+        warn_caller(message, SklearnElmoWarning)
+
     def _configure(self) -> Configuration:
         """Check the parameters and open the model."""
         name = type(self).__name__
@@ -155,6 +199,7 @@ class ElmoEstimator(TextTransformer):
             )
             raise InvalidParameterError(message)
         model = open_model(self.model)
+        self._warn_of_another_tokenizer()
         layers = resolve_layers(self.layers, model.options.n_layers, name)
         device = str(self.device)
         reader = Reader(

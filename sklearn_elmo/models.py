@@ -257,7 +257,7 @@ class TrainedModel(Protocol):
 
 def is_trained_model(value: object) -> "TypeIs[TrainedModel]":
     """Return True for a `TrainedModel`, also in scikit-learn's `FrozenEstimator`."""
-    return hasattr(value, "_elmo_model_files")
+    return hasattr(value, "_elmo_model_files") and not isinstance(value, type)
 
 
 class LoadedModel:

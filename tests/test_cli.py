@@ -67,7 +67,14 @@ def test_version_is_the_package_s(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize(
     "argv",
-    [[], ["nonsense"], ["vectorize"], ["vectorize", "a.csv", "b.npy", "--nonsense"]],
+    [
+        [],
+        ["nonsense"],
+        ["vectorize"],
+        ["vectorize", "a.csv", "b.npy", "--nonsense"],
+        ["pretrain", "folder", "a.txt", "--options-file", "b.json", "--size", "small"],
+        ["pretrain", "folder", "a.txt", "--anchor-weight", "1"],
+    ],
 )
 def test_wrong_usage_is_exit_code_2(
     argv: list[str], capsys: pytest.CaptureFixture[str]
@@ -182,7 +189,7 @@ def test_ctrl_c_is_quiet_and_exit_code_130(
         (
             ["pretrain", "folder", "in.txt", "-q", "--checkpoint-dir", "points"],
             "sklearn_elmo.pretraining.pretrainer.ElmoPretrainer.fit",
-            "Run the same command again to go on from the last checkpoint.",
+            "No checkpoint had been written to 'points' yet",
         ),
         (
             ["models", "fetch", "small"],
@@ -209,6 +216,31 @@ def test_interrupted_command_says_how_to_go_on(
     (told,) = capsys.readouterr().err.splitlines()
     command = " ".join(argv[:2]) if argv[0] in ("cache", "models") else argv[0]
     assert told.startswith(f"sklearn-elmo {command}: interrupted. {remedy}")
+
+
+@pytest.mark.parametrize("name", ["checkpoint.pt", "checkpoint-previous.pt"])
+def test_interrupted_pretrain_goes_on_from_a_checkpoint_written_meanwhile(
+    name: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    points = tmp_path / "points"
+
+    def write_and_interrupt(*_: object) -> None:
+        points.mkdir()
+        (points / name).touch()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(
+        "sklearn_elmo.pretraining.pretrainer.ElmoPretrainer.fit", write_and_interrupt
+    )
+    text = tmp_path / "in.txt"
+    text.write_text("A text .\n")
+    command = ["pretrain", str(tmp_path / "folder"), str(text), "-q"]
+    assert main([*command, "--checkpoint-dir", str(points)]) == 130
+    told = capsys.readouterr().err
+    assert "Run the same command again to go on from the last checkpoint." in told
 
 
 def test_warnings_are_one_line(

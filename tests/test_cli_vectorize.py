@@ -767,6 +767,7 @@ BAD_INPUTS: list[tuple[str, bytes, list[str], list[str]]] = [
     ("in.csv", b"a,b\n1,2\n3\n", ["--column", "b"], ["Line 3 of", "1 fields"]),
     ("in.csv", b'a\n"b\nc\n', [], ["line 2 of", "never closed", "--no-quotes"]),
     ("in.csv", b"a\nb\rc\n", [], ["line 2 of", "not valid CSV"]),
+    ("in.tsv", b'a\tb\n"c" d\te\n', ["--column", "b"], [r"('\t' expected after"]),
     ("in.csv", b"a\n\xff\n", [], ["Line 2 of", "not UTF-8"]),
     ("in.csv.gz", b"a\nb\n", [], ["not compressed", "in.csv.gz"]),
     ("in.csv.gz", gzip.compress(b"a\nb\n" * 99)[:-9], [], ["damaged", "in.csv.gz"]),

@@ -8,6 +8,7 @@ import pickle
 import signal
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ import reference_numpy
 import torch
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
+from sklearn.feature_extraction.text import HashingVectorizer
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
@@ -28,13 +30,19 @@ from sklearn_elmo.errors import (
     InvalidParameterError,
     ModelFileError,
     ModelMismatchError,
+    SklearnElmoWarning,
     TrainingError,
     UnusedParameterWarning,
 )
 from sklearn_elmo.models import load
 from sklearn_elmo.pretraining import checkpoint, trainer
+from sklearn_elmo.pretraining.distillation.targets import (
+    sentence_targets,
+    token_targets,
+)
 from sklearn_elmo.pretraining.distillation.teacher import TeacherTexts
 from sklearn_elmo.pretraining.pretrainer import ElmoPretrainer
+from sklearn_elmo.pretraining.saved_model import SavedModel, save_language_model
 
 TINY = {
     "lstm": {
@@ -124,10 +132,23 @@ def test_perplexity_of_every_start_state(fitted):
     texts = make_sentences(PEOPLE, 30, seed=9)
     found = {s: fitted.evaluate(texts, state=s) for s in ("carry", "zero", "warm")}
     assert all(1 < judged.average < 6 for judged in found.values())
-    # Every word, and the boundary of the own side, in both directions.
-    assert found["zero"].n_tokens == 2 * sum(len(t.split()) + 1 for t in texts)
     with pytest.raises(InvalidParameterError, match="'state' parameter"):
         fitted.evaluate(texts, state="cold")
+
+
+@pytest.mark.parametrize("state", ["carry", "zero", "warm"])
+@pytest.mark.parametrize("n_texts", [1, 2, 3, 30, 700])
+def test_perplexity_is_that_of_every_word(fitted, state, n_texts):
+    texts = make_sentences(PEOPLE, n_texts, seed=9)
+    judged = fitted.evaluate(texts, state=state)
+    # Every word, and the boundary of the own side, in both directions.
+    assert judged.n_tokens == 2 * sum(len(t.split()) + 1 for t in texts)
+    for changed in (0, -1):
+        others = texts.copy()
+        others[changed] = "horse doctor horse doctor"
+        found = fitted.evaluate(others, state=state)
+        assert found.forward != judged.forward
+        assert found.backward != judged.backward
 
 
 def test_perplexity_is_that_of_the_plain_model(fitted):
@@ -180,6 +201,46 @@ def test_what_is_loaded_again_judges_alike(fitted, tmp_path, dtype):
     again = ElmoPretrainer.load(tmp_path)
     assert again.vocabulary_ == fitted.vocabulary_
     assert again.perplexity(texts) == pytest.approx(fitted.perplexity(texts), rel=1e-2)
+    for name in ("n_tokens_", "n_types_", "history_", "held_out_perplexity_"):
+        assert getattr(again, name) == getattr(fitted, name)
+
+
+def test_folders_of_earlier_versions_are_loaded(fitted, tmp_path):
+    model, vocabulary = fitted.model_, fitted.vocabulary_
+    saved = SavedModel(model, vocabulary, "words", None, [])
+    save_language_model(tmp_path, saved)
+    (tmp_path / "metrics.jsonl").unlink()
+    content = json.loads((tmp_path / "vocabulary.json").read_text())
+    del content["n_types"]
+    (tmp_path / "vocabulary.json").write_text(json.dumps(content))
+    again = ElmoPretrainer.load(tmp_path)
+    texts = make_sentences(PEOPLE, 20, seed=9)
+    assert again.perplexity(texts) == fitted.perplexity(texts)
+    assert again.history_ == []
+    assert np.isnan(again.held_out_perplexity_)
+
+
+def test_missing_models_and_devices_show_before_the_text_is_read(tmp_path):
+    def texts():
+        raise AssertionError
+        yield ""
+
+    for changed, error in (
+        ({"init": tmp_path / "nope"}, ModelFileError),
+        ({"device": "cuda:99"}, InvalidParameterError),
+        ({"size": {"lstm": {}}}, ModelFileError),
+    ):
+        with pytest.raises(error):
+            ElmoPretrainer(**(RUN | changed)).fit(texts())
+
+
+def test_a_model_that_predicts_nothing_is_not_returned():
+    """A perplexity of infinity was."""
+    run = RUN | {"learning_rate": 1e9, "max_tokens": 40}
+    with pytest.raises(
+        TrainingError, match=r"held-out perplexity.*lower learning_rate"
+    ):
+        ElmoPretrainer(TINY, **run).fit(make_sentences(PEOPLE, 60))
 
 
 @pytest.mark.parametrize("name", ["softmax.npz", "vocabulary.json"])
@@ -256,7 +317,7 @@ def test_a_finished_run_is_found_finished(tmp_path):
 
 @pytest.mark.parametrize(
     ("change", "named"),
-    [({"dropout": 0.3}, "settings"), ({"random_state": 5}, "settings|corpus")],
+    [({"dropout": 0.3}, "dropout"), ({"random_state": 5}, "random_state")],
 )
 def test_a_checkpoint_of_another_run_is_refused(tmp_path, change, named):
     texts = make_sentences(PEOPLE, 60)
@@ -405,12 +466,24 @@ def test_a_stopped_adaptation_continues_to_the_same_weights(
     # Weights of another start would change the anchor.
     other = ElmoPretrainer(TINY, **(RUN | {"max_tokens": 80, "random_state": 8}))
     other.fit(texts).save(tmp_path / "other")
+    slower = run | {"learning_rate": 0.001}
+    with pytest.raises(TrainingError, match=r"learning_rate differs \(.*, now 0.001\)"):
+        ElmoPretrainer(checkpoint_dir=tmp_path / "run", **slower).fit(texts)
     with pytest.raises(TrainingError, match="its init differs"):
         ElmoPretrainer(
             checkpoint_dir=tmp_path / "run", **(run | {"init": tmp_path / "other"})
         ).fit(texts)
     resumed = ElmoPretrainer(checkpoint_dir=tmp_path / "run", **run).fit(texts)
     assert_same_weights(resumed, ElmoPretrainer(**run).fit(texts))
+
+
+def test_a_run_without_a_seed_continues_with_the_one_it_drew(tmp_path):
+    texts = make_sentences(PEOPLE, 60)
+    run = RUN | {"random_state": None, "checkpoint_dir": tmp_path}
+    first = ElmoPretrainer(TINY, **(run | {"max_tokens": 80})).fit(texts)
+    both = ElmoPretrainer(TINY, **(run | {"max_tokens": 160})).fit(texts)
+    assert [row["step"] for row in both.history_][-1] == 4
+    assert first.history_[-1]["step"] == 2
 
 
 def test_size_beside_init_warns(tiny_model):
@@ -442,11 +515,77 @@ def test_a_teacher_is_learned_from(tmp_path):
         (lambda texts: np.zeros(len(texts)), "shape"),
         (lambda texts: np.zeros((1, 4)), "shape"),
         (lambda texts: np.full((len(texts), 4), np.nan), "not finite"),
+        (lambda texts: bag_of_letters(texts) * 1e30, "too long for float32"),
+        (lambda texts: bag_of_letters(texts) * 1e300, "too long for float32"),
+        (lambda texts: np.zeros((len(texts), 4)), "same vector for every text"),
+        (lambda texts: np.full((len(texts), 4), 7.0), "same vector for every text"),
+        (lambda texts: [[len(text)] * 2 for text in texts], "same vector for every"),
     ],
 )
 def test_a_teacher_that_returns_nonsense_is_named(teacher, named):
-    with pytest.raises(TrainingError, match=named):
+    with pytest.raises(TrainingError, match=f"'teacher' of ElmoPretrainer.*{named}"):
         ElmoPretrainer(TINY, teacher=teacher, **RUN).fit(make_sentences(PEOPLE, 30))
+
+
+@pytest.mark.parametrize(
+    ("teacher", "named"),
+    [
+        (HashingVectorizer(n_features=64).transform, r"csr.*\.toarray\(\)"),
+        (lambda texts: None, "NoneType for .* texts, the first of which"),
+        (lambda texts: bag_of_letters(texts) + 1j, "ndarray of dtype complex128"),
+        (lambda texts: torch.ones(len(texts), 2) + 1j, "Tensor of dtype complex64"),
+        (lambda texts: [["1", "2"] for _ in texts], "list of dtype <U1"),
+        (
+            lambda texts: [[1.0] * len(text) for text in texts],
+            "list, which cannot be converted",
+        ),
+        (lambda texts: torch.eye(len(texts)).to_sparse(), "Tensor, which cannot be"),
+        (lambda texts: {"vectors": bag_of_letters(texts)}, "dict for"),
+    ],
+)
+def test_a_teacher_that_returns_no_numbers_is_named(teacher, named):
+    named = f"'teacher' of ElmoPretrainer returned {named}"
+    with pytest.raises(InvalidParameterError, match=named) as caught:
+        ElmoPretrainer(TINY, teacher=teacher, **RUN).fit(make_sentences(PEOPLE, 30))
+    assert "expected an array of numbers of shape (" in str(caught.value)
+
+
+def tensor_of_letters(texts):
+    return torch.tensor(bag_of_letters(texts))
+
+
+@pytest.mark.parametrize(
+    "teacher",
+    [
+        lambda texts: tensor_of_letters(texts).float().requires_grad_(),
+        lambda texts: tensor_of_letters(texts).bfloat16(),
+        lambda texts: list(tensor_of_letters(texts).bfloat16().requires_grad_()),
+        lambda texts: bag_of_letters(texts).astype(np.float16),
+        lambda texts: bag_of_letters(texts).tolist(),
+    ],
+)
+def test_a_teacher_may_return_any_tensor_or_list(teacher, tmp_path):
+    texts = [["a", "cat"], ["the", "dog", "ate"], ["the"]]
+    found = sentence_targets(teacher, texts, tmp_path / "found.npy")
+    expected = sentence_targets(bag_of_letters, texts, tmp_path / "expected.npy")
+    np.testing.assert_allclose(found, expected, atol=2e-3)
+
+
+def test_zeros_for_some_texts_are_vectors_too(tmp_path):
+    texts = [["zz"], ["aa"], ["zz"], ["hh"]]
+
+    def teacher(texts):
+        return bag_of_letters(texts) - 0.5
+
+    first = sentence_targets(teacher, texts, tmp_path / "t.npy")
+    assert not first[0].any()
+    again = sentence_targets(teacher, texts, tmp_path / "t.npy", resumes=True)
+    np.testing.assert_array_equal(again, first)
+
+
+def test_texts_of_one_block_may_have_one_vector(tmp_path):
+    texts = [["the"]] * 1024 + [["cats"]]
+    assert len(sentence_targets(bag_of_letters, texts, tmp_path / "t.npy")) == 1025
 
 
 def letters_of_words(token_lists):
@@ -475,13 +614,140 @@ def test_a_token_teacher_is_learned_from_beside_a_sentence_teacher(tmp_path):
         (lambda lists: [np.ones((1, 4))], "returned 1 arrays for"),
         (lambda lists: [np.ones((len(words) + 1, 4)) for words in lists], "tokens of"),
         (lambda lists: [np.full((len(w), 4), np.nan) for w in lists], "not finite"),
+        (lambda lists: [np.full((len(w), 4), 1e30) for w in lists], "too long"),
+        (lambda lists: [np.zeros((len(w), 4)) for w in lists], "for every token"),
+        (lambda lists: [np.full((len(w), 4), 0.3) for w in lists], "for every token"),
     ],
 )
 def test_a_token_teacher_that_returns_nonsense_is_named(teacher, named):
+    named = f"'token_teacher' of ElmoPretrainer.*{named}"
     with pytest.raises(TrainingError, match=named):
         ElmoPretrainer(TINY, token_teacher=teacher, **RUN).fit(
             make_sentences(PEOPLE, 30)
         )
+
+
+@pytest.mark.parametrize(
+    ("teacher", "named"),
+    [
+        (lambda lists: None, "NoneType for .* token lists, .*; expected .* arrays of"),
+        (lambda lists: "none", "str for"),
+        (lambda lists: dict.fromkeys(range(len(lists))), "dict for"),
+        (lambda lists: [None] * len(lists), "NoneType for the .* tokens of"),
+        (lambda lists: [["a"] * len(w) for w in lists], "list of dtype <U1 for the"),
+        (lambda lists: [np.ones((len(w), 2)) + 1j for w in lists], ".* complex128"),
+        (lambda lists: HashingVectorizer().transform(map(str, lists)), "csr"),
+    ],
+)
+def test_a_token_teacher_that_returns_no_numbers_is_named(teacher, named):
+    named = f"'token_teacher' of ElmoPretrainer returned {named}"
+    with pytest.raises(InvalidParameterError, match=named):
+        ElmoPretrainer(TINY, token_teacher=teacher, **RUN).fit(
+            make_sentences(PEOPLE, 30)
+        )
+
+
+def test_a_token_teacher_may_return_tensors_with_a_gradient(tmp_path):
+    texts, lengths = [["a", "cat"], ["the", "dog", "ate"]], np.array([2, 3])
+
+    def teacher(lists):
+        return (tensor_of_letters(words).bfloat16().requires_grad_() for words in lists)
+
+    found = token_targets(teacher, texts, lengths, tmp_path / "found.npy")
+    expected = token_targets(
+        letters_of_words, texts, lengths, tmp_path / "expected.npy"
+    )
+    np.testing.assert_allclose(found @ found.T, expected @ expected.T, atol=0.02)
+
+
+def noisy(vectors):
+    """What another processor may make of the same numbers."""
+    noise = np.random.default_rng().normal(0, 0.01, vectors.shape)
+    return torch.tensor(vectors * (1 + noise)).bfloat16()
+
+
+def read_backwards(texts):
+    return bag_of_letters([text[:1] for text in texts])[:, ::-1] ** 2
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({}, None),
+        ({"n_teacher_texts": 201}, None),  # gives the same texts, all that there are
+        ({"teacher": lambda texts: noisy(bag_of_letters(texts))}, None),
+        (
+            {
+                "token_teacher": lambda lists: [
+                    noisy(x) for x in letters_of_words(lists)
+                ]
+            },
+            None,
+        ),
+        ({"n_teacher_texts": 80}, "n_teacher_texts"),
+        ({"teacher": lambda texts: bag_of_letters(texts)[:, 1:]}, "teacher"),
+        ({"teacher": read_backwards}, "teacher"),
+        (
+            {"token_teacher": lambda lists: [read_backwards(words) for words in lists]},
+            "token_teacher",
+        ),
+        (
+            {"token_teacher": lambda lists: [bag_of_letters(w)[:, 1:] for w in lists]},
+            "token_teacher",
+        ),
+        ({"teacher_lowercase_share": 0.5}, "teacher_lowercase_share"),
+    ],
+)
+def test_a_continued_run_has_the_same_teachers(tmp_path, change, named):
+    run = RUN | {
+        "teacher": bag_of_letters,
+        "token_teacher": letters_of_words,
+        "n_teacher_texts": 200,
+        "checkpoint_dir": tmp_path,
+    }
+    texts = make_sentences(PEOPLE, 60)
+    ElmoPretrainer(TINY, **(run | {"max_tokens": 80})).fit(texts)
+    vectors = {path: path.read_bytes() for path in tmp_path.glob("*teacher-*.npy")}
+    assert len(vectors) == 2
+    longer = ElmoPretrainer(TINY, **(run | {"max_tokens": 160} | change))
+    if named is None:
+        assert longer.fit(texts).history_[-2]["step"] == 4
+    else:
+        with pytest.raises(TrainingError, match=f"another run: its {named} differs"):
+            longer.fit(texts)
+    for path, content in vectors.items():
+        assert path.read_bytes() == content
+
+
+def test_a_teacher_of_another_width_is_refused_without_the_vectors(tmp_path):
+    run = RUN | {"n_teacher_texts": 40, "checkpoint_dir": tmp_path, "max_tokens": 80}
+    texts = make_sentences(PEOPLE, 60)
+    ElmoPretrainer(TINY, teacher=bag_of_letters, **run).fit(texts)
+    (cache,) = tmp_path.glob("teacher-*.npy")
+    cache.unlink()
+    other = ElmoPretrainer(TINY, teacher=lambda t: bag_of_letters(t)[:, 1:], **run)
+    with pytest.raises(TrainingError, match="teacher_width differs"):
+        other.fit(texts)
+
+
+def test_vectors_of_another_teacher_are_replaced_without_a_checkpoint(tmp_path):
+    texts = [["a", "cat"], ["the", "dog", "ate"], ["the"]]
+    cache = tmp_path / "t.npy"
+    sentence_targets(bag_of_letters, texts, cache)
+    found = sentence_targets(read_backwards, texts, cache)
+    expected = sentence_targets(read_backwards, texts, tmp_path / "other.npy")
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_another_seed_has_vectors_of_its_own_texts(tmp_path):
+    texts = ["\n".join(make_sentences(PEOPLE, 60))]  # one document, not shuffled
+    run = RUN | {"teacher": bag_of_letters, "max_tokens": 80, "n_teacher_texts": 40}
+    ElmoPretrainer(TINY, checkpoint_dir=tmp_path, **run).fit(texts)
+    for path in tmp_path.glob("checkpoint*.pt"):
+        path.unlink()
+    run["random_state"] = 4
+    found = ElmoPretrainer(TINY, checkpoint_dir=tmp_path, **run).fit(texts)
+    assert_same_weights(found, ElmoPretrainer(TINY, **run).fit(texts))
 
 
 def test_the_teachers_texts_are_rows_of_like_length(fitted, tmp_path):
@@ -649,6 +915,70 @@ def test_a_table_is_read_by_its_column(tmp_path, capsys):
     assert "init" in error
 
 
+def test_quotation_marks_and_delimiters_of_tables_can_be_told(tmp_path, capsys):
+    """The message advised --no-quotes, which the commands did not have."""
+    table, options = tmp_path / "table.csv", tmp_path / "options.json"
+    rows = [f'"a" {sentence};0' for sentence in make_sentences(PEOPLE, 60)]
+    table.write_text("\n".join(["text;label", *rows]))
+    options.write_text(json.dumps(TINY))
+    model = str(tmp_path / "model")
+    flags = ["--column", "text", "--delimiter", ";"]
+    pretrain = ["pretrain", model, str(table), *flags, "--options-file", str(options)]
+    pretrain += ["--max-tokens", "80", "--batch-size", "4", "-q"]
+    perplexity = ["perplexity", model, str(table), *flags]
+    assert main([*pretrain, "--no-quotes"]) == 0
+    assert main([*perplexity, "--no-quotes"]) == 0
+    capsys.readouterr()
+    for command in (pretrain, perplexity):
+        assert main(command) == 1
+        assert "--no-quotes" in capsys.readouterr().err
+    text = tmp_path / "text.txt"
+    text.write_text("one two three")
+    assert main(["perplexity", model, str(text), "--delimiter", ";"]) == 1
+    assert "Omit --delimiter" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("flags", "reason"),
+    [
+        ([], "the text was too short"),
+        (["--held-out-share", "0"], "--held-out-share is"),
+    ],
+)
+def test_pretrain_says_why_there_is_no_held_out_perplexity(
+    flags, reason, tmp_path, capsys
+):
+    text, options = tmp_path / "text.txt", tmp_path / "options.json"
+    text.write_text("one two three")
+    options.write_text(json.dumps(TINY))
+    command = ["pretrain", str(tmp_path / "model"), str(text), "-q"]
+    assert main([*command, "--options-file", str(options), *flags]) == 0
+    told = capsys.readouterr().err
+    assert f"no held-out perplexity, because {reason}" in told
+    assert "nan" not in told
+
+
+@pytest.mark.parametrize(("flags", "expected"), [([], 30), (["0.5"], 0.5)])
+def test_pretrain_takes_an_anchor_weight(
+    flags, expected, tmp_path, monkeypatch, capsys
+):
+    text = tmp_path / "text.txt"
+    text.write_text("one two three")
+    weights = []
+
+    def interrupt(self, X):
+        weights.append(self.anchor_weight)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ElmoPretrainer, "fit", interrupt)
+    command = ["pretrain", str(tmp_path / "model"), str(text), "--init", "default"]
+    assert main([*command, *(["--anchor-weight", *flags] if flags else [])]) == 130
+    assert weights == [expected]
+    capsys.readouterr()
+    assert main(["pretrain", "--help"]) == 0
+    assert "(default: 30)" in " ".join(capsys.readouterr().out.split())
+
+
 def test_a_failed_or_interrupted_pretrain_leaves_no_empty_folder(tmp_path, monkeypatch):
     text = tmp_path / "text.txt"
     text.write_text("one\n")
@@ -727,6 +1057,36 @@ def test_a_vectorizer_keeps_its_pretrainer_in_clones_pickles_and_searches(fitted
     search = GridSearchCV(pipeline, {"elmovectorizer__model": [fitted]}, cv=2)
     with pytest.raises(ValueError, match="FrozenEstimator"):
         search.fit(texts, y)
+
+
+def test_parameters_of_a_fitted_model_cannot_be_set(fitted):
+    """They changed the shared pretrainer, and a grid over them trained nothing."""
+    vectorizer = ElmoVectorizer(fitted)
+    before = fitted.get_params()
+    assert not any("__" in name for name in vectorizer.get_params())
+    for change in (vectorizer, clone(vectorizer), ElmoTokenVectorizer(fitted)):
+        with pytest.raises(InvalidParameterError, match="'model__epochs'"):
+            change.set_params(model__epochs=7)
+    with pytest.raises(ValueError, match="fitted and shared"):
+        GridSearchCV(
+            make_pipeline(vectorizer, LogisticRegression()),
+            {"elmovectorizer__model__max_tokens": [1000, 3000]},
+        ).fit(make_sentences(PEOPLE, 24), [0, 1] * 12)
+    assert fitted.get_params() == before
+    with pytest.raises(InvalidParameterError, match="'model' parameter"):
+        ElmoVectorizer(ElmoPretrainer).fit(["a text"])
+
+
+def test_another_tokenizer_than_in_training_is_warned_of(tmp_path):
+    texts = make_sentences(PEOPLE, 40)
+    run = RUN | {"max_tokens": 40, "tokenizer": "whitespace"}
+    pretrainer = ElmoPretrainer(TINY, **run).fit(texts)
+    with pytest.warns(SklearnElmoWarning, match="tokenizer='whitespace'"):
+        ElmoVectorizer(pretrainer).fit(texts)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        ElmoVectorizer(pretrainer, tokenizer="whitespace").fit(texts)
+        ElmoVectorizer(pretrainer, tokenizer="pretokenized").fit([["a", "b"]])
 
 
 def test_a_vectorizer_refuses_a_pretrainer_that_is_not_fitted_or_was_refitted():

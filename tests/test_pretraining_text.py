@@ -193,14 +193,24 @@ def test_streams_read_the_text_in_order_and_backward_the_text_reversed():
     text = EncodedText(np.arange(60, dtype=np.int32), [str(k) for k in range(60)])
     streams = BatchStreams(text, n_streams=3, n_steps=4)
     assert streams.stream_length == 20
-    assert streams.steps_per_epoch == 4
+    assert streams.steps_per_epoch == 5
     first, second = streams.read(0), streams.read(1)
     np.testing.assert_array_equal(first[0], [[0, 20, 40], [1, 21, 41], [2, 22, 42],
                                              [3, 23, 43], [4, 24, 44]])  # fmt: skip
     np.testing.assert_array_equal(first[1], 59 - first[0])
     # What was the word behind a piece is the first of the next one: state fits.
     np.testing.assert_array_equal(second[:, 0], first[:, -1])
-    assert (streams.read(4) != first).any()  # the next epoch begins elsewhere
+    assert (streams.read(5) != first).any()  # the next epoch begins elsewhere
+
+
+@pytest.mark.parametrize("n_tokens", [12, 59, 60, 61, 67])
+def test_an_epoch_reads_every_word(n_tokens):
+    text = EncodedText(np.arange(n_tokens, dtype=np.int32), ["x"] * n_tokens)
+    streams = BatchStreams(text, n_streams=3, n_steps=4)
+    read = [streams.read(step)[:, :-1] for step in range(streams.steps_per_epoch)]
+    for direction in (0, 1):
+        words = np.concatenate([part[direction] for part in read], axis=None)
+        assert set(words) == set(range(n_tokens))
 
 
 def test_boundaries_have_fixed_numbers():

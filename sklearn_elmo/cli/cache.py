@@ -13,7 +13,7 @@ from sklearn_elmo.cli.flags import (
     add_token_flags,
     model_of,
 )
-from sklearn_elmo.cli.signals import advice_if_interrupted
+from sklearn_elmo.cli.signals import GO_ON_FROM_CACHE, advice_if_interrupted
 from sklearn_elmo.errors import StoreError
 
 if TYPE_CHECKING:
@@ -159,9 +159,8 @@ def _fill(arguments: argparse.Namespace) -> None:
         precision=arguments.precision,
         batch_tokens=arguments.batch_tokens,
     ).fit([])
-    advice = "Run the same command again to go on from what is in the cache."
     with (
-        advice_if_interrupted("cache fill", advice),
+        advice_if_interrupted("cache fill", GO_ON_FROM_CACHE),
         Table(
             arguments.file,
             format=arguments.format,

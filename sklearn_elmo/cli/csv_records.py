@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple, NoReturn
 
 from sklearn_elmo.errors import TextValueError
-from sklearn_elmo.messages import quote
+from sklearn_elmo.messages import printable, quote
 
 __all__ = ["read_records"]
 
@@ -122,8 +122,8 @@ def _next_record(
         if source.ended:
             _refuse_unclosed(source.first, name, cause)
         message = (
-            f"The record on line {source.first} of {name} is not valid CSV ({cause}): "
-            f"{quote(source.current[0])}. {_REMEDY}"
+            f"The record on line {source.first} of {name} is not valid CSV "
+            f"({printable(str(cause))}): {quote(source.current[0])}. {_REMEDY}"
         )
         raise TextValueError(message) from cause
     if source.ended:

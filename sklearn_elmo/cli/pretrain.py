@@ -4,18 +4,21 @@ import argparse
 import contextlib
 import itertools
 import json
+import math
 import os
 import sys
 from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sklearn_elmo.cli.flags import add_table_flags
 from sklearn_elmo.cli.signals import advice_if_interrupted
-from sklearn_elmo.cli.tables import FORMATS, Table, iterate_texts
+from sklearn_elmo.cli.tables import Table, iterate_texts
 from sklearn_elmo.errors import TextValueError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
+    from sklearn_elmo.pretraining.pretrainer import ElmoPretrainer
     from sklearn_elmo.pretraining.sources import Source
 
 __all__ = ["add_parser", "run"]
@@ -62,11 +65,27 @@ def _add_pretrain(subparsers: "argparse._SubParsersAction[Any]") -> None:
     parser.add_argument("folder", metavar="FOLDER", help="where the model is saved")
     _add_text_arguments(parser)
     model = parser.add_argument_group("model")
-    model.add_argument("--size", choices=_SIZES, default="default")
-    model.add_argument(
-        "--options-file", metavar="JSON", help="shape of the model, instead of --size"
+    shape = model.add_mutually_exclusive_group()
+    shape.add_argument(
+        "--size", choices=_SIZES, help="shape of the model (default: default)"
     )
-    model.add_argument("--init", metavar="NAME|PATH", help="model to continue with")
+    shape.add_argument(
+        "--options-file", metavar="JSON", help="shape as in options.json"
+    )
+    model.add_argument(
+        "--init",
+        metavar="NAME|PATH",
+        help="model to continue with; the layers are kept close to those of this model "
+        "(see --anchor-weight)",
+    )
+    model.add_argument(
+        "--anchor-weight",
+        type=float,
+        metavar="N",
+        help="with --init: how strongly the layers are kept close; with 0, training "
+        "forgets more of the initial model, but fits the text better and takes less "
+        "time (default: 30)",
+    )
     model.add_argument(
         "--float16", action="store_true", help="save weights as 16-bit floats"
     )
@@ -91,6 +110,7 @@ def _add_pretrain(subparsers: "argparse._SubParsersAction[Any]") -> None:
     training = parser.add_argument_group("training (see ElmoPretrainer)")
     for name, kind in _TRAINING.items():
         training.add_argument(f"--{name.replace('_', '-')}", type=kind, metavar="N")
+    parser.set_defaults(usage_error=parser.error)
 
 
 def _add_perplexity(subparsers: "argparse._SubParsersAction[Any]") -> None:
@@ -108,12 +128,7 @@ def _add_perplexity(subparsers: "argparse._SubParsersAction[Any]") -> None:
 def _add_text_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("files", metavar="FILE", nargs="+")
     text = parser.add_argument_group("text")
-    text.add_argument(
-        "--column", metavar="NAME", help="column or key of the texts in tables"
-    )
-    text.add_argument(
-        "--format", choices=FORMATS, help="of the FILEs (default: from their names)"
-    )
+    add_table_flags(text)
     text.add_argument(
         "--tokenizer",
         choices=("words", "whitespace"),
@@ -136,14 +151,16 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _pretrain(arguments: argparse.Namespace) -> None:
-    from pathlib import Path
+    if arguments.anchor_weight is not None and arguments.init is None:
+        arguments.usage_error("--anchor-weight needs --init; pass both or neither")
 
     from sklearn_elmo.pretraining.pretrainer import ElmoPretrainer
 
-    size: Any = arguments.size
+    size: Any = arguments.size or "default"
     if arguments.options_file is not None:
         size = _read_options(Path(arguments.options_file))
-    given = {name: getattr(arguments, name) for name in (*_TRAINING, "tokenizer")}
+    names = (*_TRAINING, "anchor_weight", "tokenizer")
+    given = {name: getattr(arguments, name) for name in names}
     pretrainer = ElmoPretrainer(
         size,
         init=arguments.init,
@@ -160,18 +177,38 @@ def _pretrain(arguments: argparse.Namespace) -> None:
     # Errors in paths should show now, not after hours.
     text = _open_text(arguments)
     folder = Path(os.path.expanduser(arguments.folder))
-    advice = (
-        "With --checkpoint-dir FOLDER, the same command, run again, would go on from "
-        "the last checkpoint."
-        if arguments.checkpoint_dir is None
-        else "Run the same command again to go on from the last checkpoint."
-    )
+    advice = partial(_advice, arguments.checkpoint_dir)
     with advice_if_interrupted("pretrain", advice), _new_folder(folder):
         pretrainer.fit(text)
         pretrainer.save(folder, dtype="float16" if arguments.float16 else "float32")
-    sys.stderr.write(
-        f"{folder}: held-out perplexity {pretrainer.held_out_perplexity_:.1f}\n"
+    sys.stderr.write(f"{folder}: {_result(pretrainer)}\n")
+
+
+def _advice(checkpoint_dir: str | None) -> str:
+    """Say how to go on after an interruption, by the checkpoints at that time."""
+    from sklearn_elmo.pretraining.checkpoint import CHECKPOINT_NAME, PREVIOUS_NAME
+
+    if checkpoint_dir is None:
+        return (
+            "With --checkpoint-dir FOLDER, the same command writes a checkpoint every "
+            "five minutes and, run again, goes on from the last one."
+        )
+    folder = Path(os.path.expanduser(checkpoint_dir))
+    if any((folder / name).exists() for name in (CHECKPOINT_NAME, PREVIOUS_NAME)):
+        return "Run the same command again to go on from the last checkpoint."
+    return (
+        f"No checkpoint had been written to {str(folder)!r} yet (one is written every "
+        "five minutes). The same command, run again, starts training anew."
     )
+
+
+def _result(pretrainer: "ElmoPretrainer") -> str:
+    perplexity = pretrainer.held_out_perplexity_
+    if not math.isnan(perplexity):
+        return f"held-out perplexity {perplexity:.1f}"
+    if pretrainer.held_out_share == 0:
+        return "no held-out perplexity, because --held-out-share is 0"
+    return "no held-out perplexity, because the text was too short to hold some out"
 
 
 def _perplexity(arguments: argparse.Namespace) -> None:
@@ -196,35 +233,41 @@ def _open_text(arguments: argparse.Namespace) -> "Source":
     OSError
         A file cannot be opened.
     """
-    from pathlib import Path
-
     from sklearn_elmo.pretraining.sources import Files, Texts, open_source
 
     source = open_source([Path(file) for file in arguments.files], tables=True)
     assert isinstance(source, Files)
     for path in source.paths:
         path.open("rb").close()
-    paths = [str(path) for path in source.paths]
-    formats = [arguments.format or _tell_format(path) for path in paths]
-    if set(formats) == {"lines"} and arguments.column is None:
+    tables = [_as_table(str(path), arguments) for path in source.paths]
+    if arguments.column is None and all(table.format == "lines" for table in tables):
         return source
     rows = (
-        iterate_texts(path, arguments.column, format=format)
-        for path, format in zip(paths, formats, strict=True)
+        iterate_texts(
+            table.path,
+            arguments.column,
+            format=table.format,
+            quotes=table.quotes,
+            delimiter=table.delimiter,
+        )
+        for table in tables
     )
     return Texts(filter(None, itertools.chain.from_iterable(rows)))
 
 
-def _tell_format(path: str) -> str:
-    """Return the format of a file; text files may have any name."""
+def _as_table(path: str, arguments: argparse.Namespace) -> Table:
+    """Return a file with its format; text files may have any name."""
+    as_table = partial(Table, path, quotes=arguments.quotes)
     try:
-        return Table(path).format or "lines"
+        return as_table(format=arguments.format, delimiter=arguments.delimiter)
     except TextValueError:
-        return "lines"
+        if arguments.delimiter is not None:
+            raise  # the file has none
+        return as_table(format="lines")
 
 
 @contextlib.contextmanager
-def _new_folder(folder: "Path") -> Iterator[None]:
+def _new_folder(folder: Path) -> Iterator[None]:
     """Create a folder, and remove it again if nothing is written to it."""
     created = [path for path in (folder, *folder.parents) if not path.exists()]
     folder.mkdir(parents=True, exist_ok=True)
@@ -236,7 +279,7 @@ def _new_folder(folder: "Path") -> Iterator[None]:
                 path.rmdir()
 
 
-def _read_options(path: "Path") -> dict[str, Any]:
+def _read_options(path: Path) -> dict[str, Any]:
     from sklearn_elmo.errors import ModelFileError
 
     try:

@@ -6,10 +6,18 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 
-__all__ = ["Ended", "advice_if_interrupted", "signals_as_exceptions"]
+__all__ = [
+    "GO_ON_FROM_CACHE",
+    "Ended",
+    "advice_if_interrupted",
+    "signals_as_exceptions",
+]
+
+GO_ON_FROM_CACHE = "Run the same command again to go on from what is in the cache."
+"""Advice of the commands that fill a cache."""
 
 _RETRY_S = 0.02
 
@@ -78,21 +86,25 @@ def signals_as_exceptions() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def advice_if_interrupted(command: str, advice: str) -> Iterator[None]:
+def advice_if_interrupted(
+    command: str, advice: str | Callable[[], str]
+) -> Iterator[None]:
     """Say on stderr how to go on, if a signal ends the block.
 
     Parameters
     ----------
     command : str
         Name of the command, for the message.
-    advice : str
-        Whole sentences.
+    advice : str or callable
+        Whole sentences, or a function without arguments that returns them, for what is
+        known only after the interruption.
     """
     try:
         yield
     except KeyboardInterrupt:
         with contextlib.suppress(OSError):  # the terminal may be gone
-            sys.stderr.write(f"sklearn-elmo {command}: interrupted. {advice}\n")
+            text = advice if isinstance(advice, str) else advice()
+            sys.stderr.write(f"sklearn-elmo {command}: interrupted. {text}\n")
         raise
 
 

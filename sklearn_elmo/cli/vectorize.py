@@ -30,7 +30,7 @@ from sklearn_elmo.cli.flags import (
 )
 from sklearn_elmo.cli.formats import Row
 from sklearn_elmo.cli.progress import counted, table_progress
-from sklearn_elmo.cli.signals import advice_if_interrupted
+from sklearn_elmo.cli.signals import GO_ON_FROM_CACHE, advice_if_interrupted
 from sklearn_elmo.cli.tables import Table, chunks
 from sklearn_elmo.errors import LongTokenWarning, TextValueError
 from sklearn_elmo.pooling_table import POOLINGS
@@ -279,7 +279,7 @@ def _advice(arguments: argparse.Namespace) -> str:
             "With --cache FOLDER, the same command, run again, would go on from what "
             "it has computed."
         )
-    return "Run the same command again to go on from what is in the cache."
+    return GO_ON_FROM_CACHE
 
 
 def _check_flags(arguments: argparse.Namespace) -> None:

@@ -8,7 +8,8 @@ Reading order, from the text to the estimator:
 - Model: ``network``, the trained form of the model. ``char_cnn_autograd`` and
   ``lstm_autograd`` hold its costly parts, with gradients written by hand; ``objective``
   is the softmax over the vocabulary.
-- Teachers: ``distillation``, in the order ``answers``, ``teacher``, ``heads``.
+- Teachers: ``distillation``, in the order ``answers``, ``targets``, ``teacher``,
+  ``heads``.
 - Training: ``presets`` and ``initial_model`` (where a run starts), ``settings``,
   ``step``, ``trainer``, ``evaluation``, ``checkpoint``, ``progress``, ``loss_plot``.
 - Results: ``saved_model`` and ``model_card`` (the files of a trained model).

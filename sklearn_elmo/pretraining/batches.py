@@ -1,5 +1,6 @@
 """The words that each training step reads."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,13 +36,13 @@ class BatchStreams:
 
     @property
     def stream_length(self) -> int:
-        """Words of a stream; the last one is predicted, but not read."""
-        return len(self.text.ids) // self.n_streams
+        """Words that each stream reads in an epoch."""
+        return math.ceil(len(self.text.ids) / self.n_streams)
 
     @property
     def steps_per_epoch(self) -> int:
-        """Training steps until every stream has been read."""
-        return max(1, (self.stream_length - 1) // self.n_steps)
+        """Training steps until every word has been read."""
+        return math.ceil(self.stream_length / self.n_steps)
 
     @property
     def tokens_per_step(self) -> int:
@@ -51,7 +52,8 @@ class BatchStreams:
     def read(self, step: int) -> IdArray:
         """Return the words of a training step and the word after them.
 
-        The streams start at other positions in each epoch.
+        The streams start at other positions in each epoch. The last step of an epoch
+        reads on into the next stream.
 
         Parameters
         ----------

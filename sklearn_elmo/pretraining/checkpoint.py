@@ -19,6 +19,8 @@ from sklearn_elmo.pretraining.verified_files import (
 
 __all__ = [
     "CHECKPOINT_NAME",
+    "METRICS_NAME",
+    "PREVIOUS_NAME",
     "load_checkpoint",
     "save_checkpoint",
     "to_json_lines",
@@ -27,6 +29,7 @@ __all__ = [
 
 CHECKPOINT_NAME = "checkpoint.pt"
 PREVIOUS_NAME = "checkpoint-previous.pt"
+METRICS_NAME = "metrics.jsonl"
 
 
 @contextlib.contextmanager

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from sklearn_elmo.inference.encoder import Encoder
-from sklearn_elmo.pretraining.batches import BatchStreams
 from sklearn_elmo.pretraining.corpus import BEGIN, END, EncodedText
 from sklearn_elmo.pretraining.network import LanguageModel, States
 
@@ -94,7 +93,8 @@ def measure_perplexity(
                 model, hidden, targets, following, counted.squeeze(1)
             )
             counts[direction] += len(counted)
-    forward, backward = np.exp((losses / counts.clamp_min(1)).cpu().numpy())
+    with np.errstate(over="ignore"):
+        forward, backward = np.exp((losses / counts.clamp_min(1)).cpu().numpy())
     return Perplexity(float(forward), float(backward), int(counts.sum()))
 
 
@@ -124,11 +124,19 @@ def _total_loss(
 
 
 def _stream_batches(text: EncodedText) -> Iterator[np.ndarray]:
-    n_streams = max(1, min(_STREAMS, len(text.ids) // (4 * _STEPS)))
-    n_steps = max(1, min(_STEPS, len(text.ids) // n_streams - 1))
-    streams = BatchStreams(text, n_streams, n_steps)
-    for step in range(streams.steps_per_epoch):
-        yield streams.read(step)
+    """Yield batches of streams that follow each other; the last may end with -1."""
+    n_tokens = len(text.ids)
+    n_streams = max(1, min(_STREAMS, n_tokens // (4 * _STEPS)))
+    # The last word of a stream is the first of the next: it is predicted once.
+    length = math.ceil((n_tokens - 1) / n_streams)
+    starts = np.arange(n_streams) * length
+    for first in range(0, length, _STEPS):
+        steps = np.arange(first, min(first + _STEPS, length) + 1)
+        forward = starts + steps[:, None]
+        inside = forward < n_tokens
+        forward = np.where(inside, forward, 0)
+        ids = text.ids[np.stack([forward, n_tokens - 1 - forward])].astype(np.int64)
+        yield np.where(inside, ids, -1)
 
 
 def _sentence_batches(text: EncodedText) -> Iterator[np.ndarray]:

@@ -7,13 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
-import numpy as np
 import torch
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_elmo.atomic_files import write_bytes
-from sklearn_elmo.bilm.weights import ModelFiles
+from sklearn_elmo.bilm.weights import ModelFiles, read_options
 from sklearn_elmo.constraints import one_of
 from sklearn_elmo.errors import (
     CorpusError,
@@ -23,7 +22,7 @@ from sklearn_elmo.errors import (
 )
 from sklearn_elmo.inference.numerics import pinned_defaults
 from sklearn_elmo.messages import warn_caller
-from sklearn_elmo.models import resolve_device
+from sklearn_elmo.models import locate, resolve_device
 from sklearn_elmo.pretraining.checkpoint import load_checkpoint, writing_errors
 from sklearn_elmo.pretraining.corpus import Corpus, encode_documents
 from sklearn_elmo.pretraining.distillation.answers import Teacher, TokenTeacher
@@ -38,6 +37,7 @@ from sklearn_elmo.pretraining.initial_model import create_model
 from sklearn_elmo.pretraining.loss_plot import save_loss_plot
 from sklearn_elmo.pretraining.model_card import model_card
 from sklearn_elmo.pretraining.parameters import check_pretrainer_parameters
+from sklearn_elmo.pretraining.presets import resolve_size
 from sklearn_elmo.pretraining.progress import progress_bar
 from sklearn_elmo.pretraining.saved_model import (
     CARD_NAME,
@@ -79,13 +79,15 @@ class ElmoPretrainer(BaseEstimator):
     teacher : callable, default=None
         Maps a list of n str to an array ``(n, width)``, as a sentence encoder does. The
         pooled layers learn these vectors in addition to the language model. It is
-        called once, for `n_teacher_texts` sentences, phrases and words of the text.
+        called for `n_teacher_texts` sentences, phrases and words of the text, in blocks
+        of at most 1,024; a vector must not depend on the other texts of its block. If a
+        run is continued, it is called for eight of them, to refuse another teacher.
     token_teacher : callable, default=None
         Maps a list of n token lists to n arrays ``(n_tokens_i, width)``: vectors of
-        words in their context, which the layers of each word learn. It is called once,
-        for `n_teacher_texts` sentences of the text, and before that for a sample of
-        them. The vectors are centred and kept on disk in at most 128 numbers per word.
-        Both teachers can be used together.
+        words in their context, which the layers of each word learn. It is called as
+        `teacher` is, for `n_teacher_texts` sentences of the text, and before that for a
+        sample of them. The vectors are centred and kept on disk in at most 128 numbers
+        per word. Both teachers can be used together.
     max_minutes, max_tokens, epochs : float, default=None
         When to stop; the first limit that is reached counts. Tokens are counted per
         direction, sentence boundaries included. If all are None: one epoch. Runs
@@ -277,12 +279,16 @@ class ElmoPretrainer(BaseEstimator):
         CorpusTypeError
             A text is not a str or a list of str, or the input is a dict or a set.
             Also a TypeError.
+        InvalidParameterError
+            A parameter is not allowed, or a teacher does not return numbers. Also a
+            TypeError and a ValueError.
         TrainingError
-            The loss is not finite or diverges, a checkpoint cannot be written, or all
-            checkpoints are damaged.
+            The loss is not finite or diverges, a checkpoint cannot be written, is of
+            another run, or all are damaged, or the vectors of a teacher are unusable.
         """
         check_pretrainer_parameters(self.get_params(deep=False))
         self._warn_of_unused_parameters()
+        self._check_model()
         with open_workspace(self.checkpoint_dir) as folder:
             checkpoint = load_checkpoint(folder)
             seed = choose_seed(self.random_state, checkpoint)
@@ -310,7 +316,7 @@ class ElmoPretrainer(BaseEstimator):
         self.model_digest_ = self._elmo_model_files().digest
         self.vocabulary_ = vocabulary
         self.history_ = trainer.history
-        self.held_out_perplexity_ = trainer.history[-1].get("held_out_average", np.nan)
+        self.held_out_perplexity_ = _held_out_perplexity(trainer.history)
         return self
 
     def perplexity(self, X: Any) -> float:
@@ -395,8 +401,9 @@ class ElmoPretrainer(BaseEstimator):
         ----------
         folder : path
             Gets ``options.json``, ``weights.hdf5`` (AllenNLP's layout),
-            ``softmax.npz``, ``vocabulary.json``, ``MODEL_CARD.md``, and ``loss.png``
-            if matplotlib is installed. Created if it does not exist.
+            ``softmax.npz``, ``vocabulary.json``, ``metrics.jsonl`` (the history),
+            ``MODEL_CARD.md``, and ``loss.png`` if matplotlib is installed. Created if
+            it does not exist.
         dtype : {"float32", "float16"}, default="float32"
             Data type of the weights in the files.
 
@@ -410,7 +417,9 @@ class ElmoPretrainer(BaseEstimator):
         check_is_fitted(self, "model_")
         folder = Path(folder).expanduser()
         tokenizer = self.tokenizer if isinstance(self.tokenizer, str) else None
-        saved = SavedModel(self.model_, self.vocabulary_, tokenizer)
+        saved = SavedModel(
+            self.model_, self.vocabulary_, tokenizer, self.n_types_, self.history_
+        )
         save_language_model(folder, saved, dtype=dtype)
         last_rows: dict[str, Any] = {}
         for row in self.history_:
@@ -464,10 +473,10 @@ class ElmoPretrainer(BaseEstimator):
         pretrainer.model_ = saved.model
         pretrainer.model_digest_ = pretrainer._elmo_model_files().digest
         pretrainer.vocabulary_ = saved.vocabulary
-        pretrainer.history_ = []
+        pretrainer.history_ = saved.history
         pretrainer.n_tokens_ = sum(saved.vocabulary.counts)
-        pretrainer.n_types_ = len(saved.vocabulary)
-        pretrainer.held_out_perplexity_ = np.nan
+        pretrainer.n_types_ = saved.n_types or len(saved.vocabulary)
+        pretrainer.held_out_perplexity_ = _held_out_perplexity(saved.history)
         return pretrainer
 
     def _elmo_model_digest(self) -> str:
@@ -494,6 +503,14 @@ class ElmoPretrainer(BaseEstimator):
             )
             warn_caller(message, UnusedParameterWarning)
 
+    def _check_model(self) -> None:
+        """Raise before the text is read, if there is no such model or device."""
+        resolve_device(str(self.device))
+        if self.init is None:
+            resolve_size(self.size, source="the 'size' parameter")
+        else:
+            read_options(locate(self.init))
+
     def _train(
         self,
         corpus: Corpus,
@@ -519,6 +536,7 @@ class ElmoPretrainer(BaseEstimator):
             lowercase_share=self.teacher_lowercase_share,
             seed=seed,
             folder=folder,
+            resumes=checkpoint is not None,
         )
         has_anchor = self.init is not None and self.anchor_weight > 0
         with progress_bar(self.verbose) as progress_callback:
@@ -555,3 +573,9 @@ class ElmoPretrainer(BaseEstimator):
     def _budget(self) -> Budget:
         limits = (self.max_minutes, self.max_tokens, self.epochs)
         return Budget(*limits) if any(limits) else Budget(epochs=1)
+
+
+def _held_out_perplexity(history: list[dict[str, Any]]) -> float:
+    """Return the last one of a history, NaN if there is none."""
+    found = [row["held_out_average"] for row in history if "held_out_average" in row]
+    return float(found[-1]) if found else float("nan")

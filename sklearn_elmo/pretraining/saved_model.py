@@ -18,6 +18,7 @@ from sklearn_elmo.atomic_files import replacing, write_bytes
 from sklearn_elmo.bilm.model import BiLm
 from sklearn_elmo.bilm.weights import read_model, write_model
 from sklearn_elmo.errors import ModelFileError
+from sklearn_elmo.pretraining.checkpoint import METRICS_NAME, to_json_lines
 from sklearn_elmo.pretraining.network import LanguageModel
 from sklearn_elmo.pretraining.vocabulary import Vocabulary
 
@@ -47,11 +48,17 @@ class SavedModel:
     vocabulary : Vocabulary
     tokenizer : str or None
         That of the training text; None for a callable.
+    n_types : int or None
+        Distinct tokens of the training text; None if an earlier version wrote it.
+    history : list of dict
+        Course of the training.
     """
 
     model: LanguageModel
     vocabulary: Vocabulary
-    tokenizer: str | None = "words"
+    tokenizer: str | None
+    n_types: int | None
+    history: list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -64,12 +71,15 @@ class SavedSoftmax:
     weight : ndarray of shape (V, P)
     bias : ndarray of shape (V,)
     tokenizer : str or None
+    n_types : int or None
+        Distinct tokens of the training text; None if an earlier version wrote it.
     """
 
     vocabulary: Vocabulary
     weight: FloatArray
     bias: FloatArray
     tokenizer: str | None
+    n_types: int | None
 
     def digest(self, model_digest: str) -> str:
         """Return a digest of all fields and of the model that they belong to."""
@@ -78,6 +88,7 @@ class SavedSoftmax:
             self.vocabulary.words,
             self.vocabulary.counts,
             self.tokenizer,
+            *([] if self.n_types is None else [self.n_types]),
         ]
         digest = hashlib.sha256(json.dumps(described).encode())
         for array in (self.weight, self.bias):
@@ -121,8 +132,8 @@ def save_language_model(
     """Write a model with its softmax and vocabulary.
 
     The folder gets ``options.json`` and ``weights.hdf5`` in AllenNLP's layout,
-    ``softmax.npz`` with ``weight`` (V, P), ``bias`` (V,) and a digest, and
-    ``vocabulary.json``.
+    ``softmax.npz`` with ``weight`` (V, P), ``bias`` (V,) and a digest,
+    ``vocabulary.json``, and ``metrics.jsonl``.
 
     Parameters
     ----------
@@ -139,6 +150,7 @@ def save_language_model(
         model.softmax_weight.detach().cpu().numpy().astype(dtype),
         model.softmax_bias.detach().cpu().numpy().astype(np.float32),
         saved.tokenizer,
+        saved.n_types,
     )
     digest = softmax.digest(read_model(folder).digest)
     with replacing(folder / SOFTMAX_NAME) as temporary, temporary.open("xb") as file:
@@ -147,8 +159,10 @@ def save_language_model(
         "words": vocabulary.words,
         "counts": vocabulary.counts,
         "tokenizer": saved.tokenizer,
+        "n_types": saved.n_types,
     }
     write_bytes(folder / VOCABULARY_NAME, json.dumps(content).encode())
+    write_bytes(folder / METRICS_NAME, to_json_lines(saved.history).encode())
 
 
 def load_language_model(folder: Path) -> SavedModel:
@@ -166,8 +180,9 @@ def load_language_model(folder: Path) -> SavedModel:
         message = (
             f"The model in {str(folder)!r} has no softmax and vocabulary "
             f"({SOFTMAX_NAME}, {VOCABULARY_NAME}), which perplexity needs. Use a "
-            "folder that ElmoPretrainer.save wrote, or train a softmax with "
-            "ElmoPretrainer(init=...)."
+            "folder that ElmoPretrainer.save or 'sklearn-elmo pretrain' wrote, or "
+            "train a softmax with ElmoPretrainer(init=...) or 'sklearn-elmo pretrain "
+            "--init NAME'."
         )
         raise ModelFileError(message)
     vocabulary = softmax.vocabulary
@@ -182,7 +197,25 @@ def load_language_model(folder: Path) -> SavedModel:
     bilm = BiLm.from_arrays(files.options, files.arrays)
     model = LanguageModel(bilm, len(vocabulary))
     softmax.copy_into(model, vocabulary)
-    return SavedModel(model, vocabulary, softmax.tokenizer)
+    return SavedModel(
+        model, vocabulary, softmax.tokenizer, softmax.n_types, _read_history(folder)
+    )
+
+
+def _read_history(folder: Path) -> list[dict[str, Any]]:
+    """Return the history; an empty one if an earlier version wrote the folder."""
+    path = folder / METRICS_NAME
+    if not path.is_file():
+        return []
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        return [dict(json.loads(line)) for line in lines]
+    except (OSError, ValueError, TypeError) as error:
+        message = (
+            f"The file {str(path)!r} is damaged ({error}); expected what "
+            "ElmoPretrainer.save wrote. Copy it again, or delete it."
+        )
+        raise ModelFileError(message) from error
 
 
 def read_softmax(source: Any, model_digest: str) -> SavedSoftmax | None:
@@ -213,7 +246,9 @@ def read_softmax(source: Any, model_digest: str) -> SavedSoftmax | None:
             expected = str(arrays["sha256"][()])
         content = json.loads(paths[1].read_text(encoding="utf-8"))
         vocabulary = Vocabulary(tuple(content["words"]), tuple(content["counts"]))
-        softmax = SavedSoftmax(vocabulary, weight, bias, content["tokenizer"])
+        softmax = SavedSoftmax(
+            vocabulary, weight, bias, content["tokenizer"], content.get("n_types")
+        )
         found = softmax.digest(model_digest)
     except (
         *(OSError, ValueError, KeyError, TypeError, EOFError, MemoryError),

@@ -138,7 +138,7 @@ def open_source(X: Any, *, pretokenized: bool = False, tables: bool = False) -> 
 
 def _texts_or_files(X: Any, pretokenized: bool) -> Source:
     if isinstance(X, os.PathLike):
-        return Files(_expand(os.fspath(X)))
+        return Files(_expand(X))
     if isinstance(X, str):
         if _exists(X) or _looks_like_path(X):
             return Files(_expand(X))
@@ -222,12 +222,12 @@ def _checked_paths(elements: Iterable[Any]) -> Iterator[list[Path]]:
                 "Do not mix paths and texts."
             )
             raise CorpusError(message)
-        yield _expand(os.fspath(element))
+        yield _expand(element)
 
 
-def _expand(name: str | bytes) -> list[Path]:
+def _expand(name: str | os.PathLike[Any]) -> list[Path]:
     """Return the files that a path stands for: a file, a folder or a pattern."""
-    text = os.path.expanduser(os.fsdecode(name))
+    text = os.path.expanduser(os.fsdecode(os.fspath(name)))
     if _exists(text):
         return _files_in(Path(text))
     matches = sorted(glob.glob(text, recursive=True)) if glob.has_magic(text) else []
@@ -235,8 +235,10 @@ def _expand(name: str | bytes) -> list[Path]:
     if not files:
         message = (
             f"There is no file or folder {_show_path(text)}, and no file matches it as "
-            "a pattern. Check the path. If it is a text, pass it as a list of tokens."
+            "a pattern. Check the path."
         )
+        if isinstance(name, str):
+            message += " If it is a text, pass it as a list of tokens."
         raise CorpusNotFoundError(message)
     return files
 

@@ -15,6 +15,7 @@ from sklearn_elmo.atomic_files import write_bytes
 from sklearn_elmo.errors import TrainingError
 from sklearn_elmo.pretraining.batches import BatchStreams
 from sklearn_elmo.pretraining.checkpoint import (
+    METRICS_NAME,
     save_checkpoint,
     to_json_lines,
     writing_errors,
@@ -23,6 +24,7 @@ from sklearn_elmo.pretraining.corpus import Corpus, EncodedText
 from sklearn_elmo.pretraining.distillation.heads import TeacherHeads
 from sklearn_elmo.pretraining.distillation.teacher import Teachers, TeacherTexts
 from sklearn_elmo.pretraining.evaluation import Perplexity, measure_perplexity
+from sklearn_elmo.pretraining.freed_memory import return_freed_memory
 from sklearn_elmo.pretraining.network import LanguageModel, States
 from sklearn_elmo.pretraining.progress import ProgressCallback, TrainingProgress
 from sklearn_elmo.pretraining.settings import (
@@ -36,9 +38,9 @@ __all__ = ["Trainer"]
 
 logger = logging.getLogger(__name__)
 
-METRICS_NAME = "metrics.jsonl"
 _BETAS = (0.9, 0.99)
 _STEPS_PER_REPORT = 20
+_STEPS_PER_RELEASE = 10  # of freed memory
 _SECONDS_PER_CHECKPOINT = 300.0
 # Held-out tokens that are evaluated at the end, and after each quarter before it.
 _HELD_OUT_TOKENS, _FEW_HELD_OUT_TOKENS = 200_000, 20_000
@@ -162,6 +164,8 @@ class Trainer:
                 reported = self.progress.step, self.progress.seconds
             if quarter < int(4 * self._share_used()) < 4:
                 self._evaluate(_FEW_HELD_OUT_TOKENS)
+            if self.progress.step % _STEPS_PER_RELEASE == 0:
+                return_freed_memory()
             if time.monotonic() - last_checkpoint > _SECONDS_PER_CHECKPOINT:
                 self.save()
                 last_checkpoint = time.monotonic()
@@ -238,20 +242,14 @@ class Trainer:
 
     def _check(self, losses: Losses) -> None:
         progress = self.progress
-        kept = (
-            f"The last good checkpoint is in {str(self.folder)!r}."
-            if self.folder is not None
-            else "Set checkpoint_dir to keep checkpoints."
-        )
         if not losses.are_finite():
             message = (
                 f"The loss of step {progress.step} is not finite (language model "
                 f"{losses.language}, teacher {losses.teacher}, token teacher "
                 f"{losses.token_teacher}, anchor {losses.anchor}, gradient "
-                f"{losses.gradient_norm}); the weights were not changed. {kept} Try a "
-                "lower learning_rate."
+                f"{losses.gradient_norm}); the weights were not changed."
             )
-            raise TrainingError(message)
+            raise self._failure(message)
         if math.isnan(progress.smoothed):
             progress.smoothed = losses.language
         progress.smoothed += (1 - _SMOOTHING) * (losses.language - progress.smoothed)
@@ -259,10 +257,17 @@ class Trainer:
         if progress.smoothed > progress.lowest + _DIVERGENCE:
             message = (
                 f"The loss diverges: it is {progress.smoothed:.2f} at step "
-                f"{progress.step}, after a minimum of {progress.lowest:.2f}. {kept} "
-                "Try a lower learning_rate."
+                f"{progress.step}, after a minimum of {progress.lowest:.2f}."
             )
-            raise TrainingError(message)
+            raise self._failure(message)
+
+    def _failure(self, reason: str) -> TrainingError:
+        kept = (
+            "Set checkpoint_dir to keep checkpoints."
+            if self.folder is None
+            else f"Checkpoints, if any, are in {str(self.folder)!r}."
+        )
+        return TrainingError(f"{reason} {kept} Try a lower learning_rate.")
 
     def _record(self, losses: Losses, last_step: int, last_seconds: float) -> None:
         progress = self.progress
@@ -292,6 +297,12 @@ class Trainer:
     def _evaluate(self, max_tokens: int) -> None:
         perplexity = self.perplexity(max_tokens)
         if perplexity is not None:
+            if not math.isfinite(perplexity.average):
+                message = (
+                    f"The held-out perplexity at step {self.progress.step} is not "
+                    "finite: the loss has diverged."
+                )
+                raise self._failure(message)
             row = {"step": self.progress.step, "held_out_tokens": perplexity.n_tokens}
             for name in ("forward", "backward", "average"):
                 row[f"held_out_{name}"] = getattr(perplexity, name)
@@ -321,13 +332,14 @@ class Trainer:
 
     def _signature(self) -> dict[str, Any]:
         """Return what a checkpoint and the run that continues it have in common."""
+        settings = asdict(self.settings)
         return {
+            "random_state": settings.pop("seed"),
+            **settings,
             "options": self.model.options.to_dict(),
-            "settings": asdict(self.settings),
             "corpus": self.corpus.digest,
             "n_words": len(self.model.softmax_bias),
-            "teacher": self.heads is not None,
-            "token_teacher": self.token_heads is not None,
+            **self.teachers.signature(),
             "init": self.init_digest,
         }
 
@@ -342,9 +354,12 @@ class Trainer:
             raise TrainingError(message)
         for name, value in signature.items():
             if found.get(name) != value:
+                is_number = isinstance(value, int | float)
+                values = f" ({found.get(name)}, now {value})" if is_number else ""
                 message = (
                     f"The checkpoint in {str(self.folder)!r} is of another run: its "
-                    f"{name} differs. Choose another checkpoint_dir, or delete it."
+                    f"{name} differs{values}. Choose another checkpoint_dir, or delete "
+                    "it."
                 )
                 raise TrainingError(message)
         self.model.load_state_dict(content["model"])

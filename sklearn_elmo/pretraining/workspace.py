@@ -51,7 +51,7 @@ def choose_seed(random_state: int | None, checkpoint: Mapping[str, Any] | None) 
         return int(random_state)
     if checkpoint is not None:
         with contextlib.suppress(KeyError, TypeError, ValueError):
-            return int(checkpoint["signature"]["settings"]["seed"])
+            return int(checkpoint["signature"]["random_state"])
     return int(np.random.default_rng().integers(2**31))
 
 

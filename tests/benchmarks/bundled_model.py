@@ -331,7 +331,7 @@ def train(pieces: Pieces, name: str, recipe: Recipe, minutes: float) -> None:
         folder=folder,
     )
     run.run()
-    saved = SavedModel(run.model, vocabulary, "words")
+    saved = SavedModel(run.model, vocabulary, "words", len(text.types), run.history)
     save_language_model(folder, saved, dtype="float16")
     last = run.history[-1]
     print(f"{name}: {last['step']} steps, perplexity {last['held_out_average']:.1f}")

@@ -18,7 +18,9 @@ from pathlib import Path
 CHILD = """
     import resource, sys, time
     import numpy as np
-    from sklearn_elmo import ElmoTagger, ElmoTokenVectorizer, ElmoVectorizer
+    from sklearn_elmo import (
+        ElmoPretrainer, ElmoTagger, ElmoTokenVectorizer, ElmoVectorizer
+    )
 
     chance = np.random.default_rng(0)
     words = np.array([f"w{i:05d}" for i in range(20_000)])
@@ -127,6 +129,14 @@ CASES = {
         "file = Path(cache) / 'in.txt'; out = open(file, 'w'); "
         "[out.write(f'{i:x<1000000} end\\n') for i in range(500)]; out.close()",
         "main(['vectorize', str(file), str(file.with_suffix('.npy'))]) or None",
+    ),
+    "adapt, 50k tokens": (
+        _FEWER,
+        "ElmoPretrainer(init='default', max_tokens=50_000, batch_size=32).fit(texts)",
+    ),
+    "adapt, 200k tokens": (
+        _TOKENS,
+        "ElmoPretrainer(init='default', max_tokens=200_000, batch_size=32).fit(texts)",
     ),
     "learned mix, 800": (_MIX.replace("N,", "800,"), "learn_layer_weights(X, y) and 0"),
     "learned mix, 10,000": (

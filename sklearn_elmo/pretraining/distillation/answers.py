@@ -1,26 +1,27 @@
-"""Vectors that teachers return: requested once, checked, kept in a mapped file."""
+"""What teachers are asked, and their answers: converted to float32 and checked."""
 
-import logging
 import re
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from scipy.sparse import issparse
 
-from sklearn_elmo.atomic_files import replacing
-from sklearn_elmo.errors import SklearnElmoWarning, TrainingError
-from sklearn_elmo.messages import quote, warn_caller
-from sklearn_elmo.pretraining.verified_files import (
-    DamagedFileError,
-    append_digest,
-    check_digest,
-)
+from sklearn_elmo.errors import InvalidParameterError, TrainingError
+from sklearn_elmo.messages import quote
 
-__all__ = ["Teacher", "TokenTeacher", "sentence_targets", "token_targets"]
-
-logger = logging.getLogger(__name__)
+__all__ = [
+    "FloatArray",
+    "Teacher",
+    "TokenTeacher",
+    "as_text",
+    "check_varied",
+    "sentence_vectors",
+    "token_vectors",
+    "vary",
+]
 
 Teacher = Callable[[list[str]], Any]
 """Texts -> array-like of shape ``(n_texts, width)``."""
@@ -29,73 +30,75 @@ TokenTeacher = Callable[[list[list[str]]], Any]
 """Token lists -> as many array-likes of shape ``(n_tokens_i, width)``."""
 
 FloatArray = npt.NDArray[np.float32]
-Float16Array = npt.NDArray[np.float16]
 
-_TEXTS_AT_ONCE = 1024
-_TOKEN_TARGET_DIM = 128
-_TEXTS_TO_FIT = 512  # some ten thousand tokens
+# Sums of the squares of many such vectors are finite in float32.
+_LARGEST_LENGTH = 1e15
+_LEAST_DIFFERENCE = 1e-5  # relative; more than rounding
 _ATTACHED = re.compile(r" (?=[,.;:!?%)\]}](?: |$)|n't\b|'(?:s|m|re|ve|ll|d)\b)")
 
 
-def sentence_targets(
-    teacher: Teacher, texts: Sequence[list[str]], cache: Path
-) -> Float16Array:
-    """Return one row of unit length per text, mapped from a file.
+def sentence_vectors(
+    teacher: Teacher, texts: Sequence[list[str]], width: int | None
+) -> FloatArray:
+    """Ask a teacher for the vectors of texts, ``(n_texts, width)``.
 
     Parameters
     ----------
     teacher : callable
     texts : sequence of list of str
-        Tokens, read a part at a time. The teacher gets them joined, see `as_text`.
-    cache : Path
-        An ``.npy`` file, used if it exists and is intact, and written otherwise.
-    """
+        Tokens. The teacher gets them joined, see `as_text`.
+    width : int or None
+        Width to expect; None allows any.
 
-    def request() -> Iterator[FloatArray]:
-        width = None
-        for part in _parts(texts):
-            vectors = _sentence_vectors(
-                teacher, [as_text(words) for words in part], width
+    Raises
+    ------
+    InvalidParameterError
+        The answer is not an array of numbers.
+    TrainingError
+        It has another shape, or a vector is not finite or too long.
+    """
+    joined = [as_text(words) for words in texts]
+    asked = f"{len(texts)} texts, the first of which is {quote(joined[0])}"
+    expected = f"an array of numbers of shape ({len(texts)}, {width or 'width'})"
+    vectors = _to_float32(teacher(joined), "teacher", asked, expected)
+    if (
+        vectors.ndim != 2
+        or len(vectors) != len(texts)
+        or not vectors.size
+        or width not in (None, vectors.shape[1])
+    ):
+        returned = f"an array of shape {vectors.shape}"
+        remedy = "Return one row per text, all of one width."
+        raise TrainingError(_complaint("teacher", returned, asked, expected, remedy))
+    _check_lengths(vectors, joined, "teacher")
+    return vectors
+
+
+def token_vectors(
+    teacher: TokenTeacher, texts: Sequence[list[str]], width: int | None
+) -> FloatArray:
+    """Ask a teacher for the vectors of all tokens, one text after another.
+
+    Parameters and errors are those of `sentence_vectors`.
+    """
+    arrays: list[FloatArray] = []
+    for words, answer in zip(texts, _one_per_list(teacher, texts), strict=True):
+        asked = f"the {len(words)} tokens of {quote(words)}"
+        expected = f"an array of numbers of shape ({len(words)}, {width or 'width'})"
+        array = _to_float32(answer, "token_teacher", asked, expected)
+        if array.ndim == 2 and width is None:
+            width = array.shape[1]
+        if array.shape != (len(words), width) or not width:
+            returned = f"an array of shape {array.shape}"
+            remedy = "Return one row per token, all of one width."
+            raise TrainingError(
+                _complaint("token_teacher", returned, asked, expected, remedy)
             )
-            width = vectors.shape[1]
-            yield vectors
-
-    return _keep(cache, len(texts), request)
-
-
-def token_targets(
-    teacher: TokenTeacher,
-    texts: Sequence[list[str]],
-    n_tokens: int,
-    cache: Path,
-) -> Float16Array:
-    """Return one row of unit length per token, mapped from a file.
-
-    Vectors of words in context have a large common part that carries no information, so
-    their mean is subtracted. At most 128 principal components are kept. Mean and
-    components are computed from a sample of texts of all lengths.
-
-    Parameters
-    ----------
-    teacher : callable
-    texts : sequence of list of str
-        Read a part at a time.
-    n_tokens : int
-        In all texts together.
-    cache : Path
-        As in `sentence_targets`.
-    """
-
-    def request() -> Iterator[FloatArray]:
-        spread = np.linspace(0, len(texts) - 1, min(len(texts), _TEXTS_TO_FIT))
-        sample = _token_vectors(teacher, [texts[k] for k in spread.astype(int)], None)
-        width = sample.shape[1]
-        mean = sample.mean(axis=0)
-        components = _principal_components(sample - mean)
-        for part in _parts(texts):
-            yield (_token_vectors(teacher, part, width) - mean) @ components
-
-    return _keep(cache, n_tokens, request)
+        arrays.append(array)
+    vectors = np.concatenate(arrays)
+    owners = [words for words in texts for _ in words]
+    _check_lengths(vectors, owners, "token_teacher")
+    return vectors
 
 
 def as_text(words: Sequence[str]) -> str:
@@ -109,125 +112,110 @@ def as_text(words: Sequence[str]) -> str:
     return _ATTACHED.sub("", " ".join(words))
 
 
-def _parts(texts: Sequence[list[str]]) -> Iterator[list[list[str]]]:
-    for first in range(0, len(texts), _TEXTS_AT_ONCE):
-        last = min(first + _TEXTS_AT_ONCE, len(texts))
-        yield [texts[k] for k in range(first, last)]
-        logger.info("The teacher has read %d of %d texts", last, len(texts))
+def vary(vectors: FloatArray, first: FloatArray) -> bool:
+    """Return True if a vector differs from the first one by more than rounding."""
+    tolerance = _LEAST_DIFFERENCE * np.abs(first).max()
+    return bool(np.abs(vectors - first).max() > tolerance)
 
 
-def _keep(
-    cache: Path, n_rows: int, request: Callable[[], Iterator[FloatArray]]
-) -> Float16Array:
-    """Write rows to a file as they arrive, never all in memory, and map it."""
-    if (kept := _read_kept(cache, n_rows)) is not None:
-        return kept
-    with replacing(cache) as temporary:
-        place, file = 0, None
-        for vectors in request():
-            if file is None:
-                file = np.lib.format.open_memmap(
-                    temporary, "w+", np.float16, (n_rows, vectors.shape[1])
-                )
-            norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-            file[place : place + len(vectors)] = vectors / np.maximum(norms, 1e-12)
-            place += len(vectors)
-        assert file is not None
-        file.flush()
-        del file  # some systems do not rename a file that is mapped
-        append_digest(temporary)
-    return _map(cache)
+def check_varied(varied: bool, name: str, what: str) -> None:
+    """Refuse a teacher whose vectors of all texts or tokens are the same.
 
+    Parameters
+    ----------
+    varied : bool
+    name : {"teacher", "token_teacher"}
+    what : str
+        "text" or "token".
 
-def _read_kept(cache: Path, n_rows: int) -> Float16Array | None:
-    """Return the rows of a file; None if it does not exist or is not usable."""
-    if not cache.exists():
-        return None
-    try:
-        check_digest(cache)
-    except DamagedFileError as error:
+    Raises
+    ------
+    TrainingError
+    """
+    if not varied:
         message = (
-            f"The teacher's vectors in {str(cache)!r} are damaged ({error}); the "
-            "teacher is called again."
+            f"The {name!r} of ElmoPretrainer returns the same vector for every {what}, "
+            "apart from its length; there is nothing to learn from it. Return vectors "
+            f"that depend on the {what}."
         )
-        warn_caller(message, SklearnElmoWarning)
-        return None
-    kept = _map(cache)
-    return kept if len(kept) == n_rows else None
+        raise TrainingError(message)
 
 
-def _map(cache: Path) -> Float16Array:
-    rows: Float16Array = np.load(cache, mmap_mode="r")
-    return rows
-
-
-def _principal_components(vectors: FloatArray) -> FloatArray:
-    """Return the directions of highest variance, ``(width, at most 128)``."""
-    variances, directions = np.linalg.eigh(vectors.T @ vectors / len(vectors))
-    n_varying = int(np.count_nonzero(variances > 1e-6 * variances[-1]))
-    n_kept = max(1, min(n_varying, _TOKEN_TARGET_DIM))
-    components: FloatArray = directions[:, ::-1][:, :n_kept].astype(np.float32)
-    return components
-
-
-def _sentence_vectors(
-    teacher: Teacher, texts: list[str], width: int | None
-) -> FloatArray:
-    vectors = np.asarray(teacher(texts), dtype=np.float32)
-    expected = "width" if width is None else width
+def _one_per_list(teacher: TokenTeacher, texts: Sequence[list[str]]) -> list[Any]:
+    answer = teacher(list(texts))
+    asked = f"{len(texts)} token lists, the first of which is {quote(texts[0])}"
+    expected = f"{len(texts)} arrays of shape (n_tokens, width)"
+    remedy = "Return one array per list."
+    returned = type(answer).__name__
     if (
-        vectors.ndim != 2
-        or len(vectors) != len(texts)
-        or not vectors.size
-        or width not in (None, vectors.shape[1])
+        not isinstance(answer, Iterable)
+        or isinstance(answer, str | bytes | Mapping)
+        or issparse(answer)
     ):
-        message = (
-            f"The teacher returned an array of shape {vectors.shape} for {len(texts)} "
-            f"texts; expected ({len(texts)}, {expected}). Return one row per text."
+        raise InvalidParameterError(
+            _complaint("token_teacher", returned, asked, expected, remedy)
         )
-        raise TrainingError(message)
-    _check_finite(vectors, texts, "teacher")
-    return vectors
-
-
-def _token_vectors(
-    teacher: TokenTeacher, texts: list[list[str]], width: int | None
-) -> FloatArray:
-    """Return the vectors of all tokens, one text after another."""
-    answers = list(teacher(texts))
+    answers = list(answer)
     if len(answers) != len(texts):
-        message = (
-            f"The token teacher returned {len(answers)} arrays for {len(texts)} token "
-            f"lists, the first of which is {quote(texts[0])}. Return one array per "
-            "list."
+        returned = f"{len(answers)} arrays"
+        raise TrainingError(
+            _complaint("token_teacher", returned, asked, expected, remedy)
         )
-        raise TrainingError(message)
-    arrays = []
-    for words, answer in zip(texts, answers, strict=True):
-        array = np.asarray(answer, dtype=np.float32)
-        if array.ndim == 2 and width is None:
-            width = array.shape[1]
-        if array.shape != (len(words), width) or not width:
-            message = (
-                f"The token teacher returned an array of shape {array.shape} for the "
-                f"{len(words)} tokens of {quote(words)}; expected ({len(words)}, "
-                f"{width or 'width'}). Return one row per token, all of one width."
-            )
-            raise TrainingError(message)
-        arrays.append(array)
-    vectors = np.concatenate(arrays)
-    owners = [words for words in texts for _ in words]
-    _check_finite(vectors, owners, "token teacher")
-    return vectors
+    return answers
 
 
-def _check_finite(
-    vectors: FloatArray, texts: Sequence[str | list[str]], who: str
+def _to_float32(answer: Any, name: str, asked: str, expected: str) -> FloatArray:
+    returned, remedy = type(answer).__name__, "Return an array of float32."
+    try:
+        array = _to_array(answer)
+    except (RuntimeError, TypeError, ValueError) as error:
+        returned += f", which cannot be converted to an array ({error}),"
+        raise InvalidParameterError(
+            _complaint(name, returned, asked, expected, remedy)
+        ) from error
+    if issparse(answer):
+        remedy = "Call .toarray() on it, or reduce it with TruncatedSVD if it is wide."
+    elif array.dtype != object:
+        returned += f" of dtype {array.dtype}"
+    if array.dtype.kind not in "biuf":
+        raise InvalidParameterError(_complaint(name, returned, asked, expected, remedy))
+    with np.errstate(over="ignore"):  # to infinity, which is refused
+        return array.astype(np.float32)
+
+
+def _to_array(answer: Any) -> npt.NDArray[Any]:
+    """Return an answer as an array; an object array if it is not one of numbers."""
+    if isinstance(answer, list | tuple):
+        answer = [_to_numpy(part) for part in answer]
+    return np.asarray(_to_numpy(answer))
+
+
+def _to_numpy(answer: Any) -> Any:
+    """Convert a tensor of any device and type, with or without a gradient."""
+    if not isinstance(answer, torch.Tensor):
+        return answer
+    tensor = answer.detach().cpu()
+    return (tensor.float() if tensor.is_floating_point() else tensor).numpy()
+
+
+def _complaint(name: str, returned: str, asked: str, expected: str, remedy: str) -> str:
+    return (
+        f"The {name!r} of ElmoPretrainer returned {returned} for {asked}; expected "
+        f"{expected}. {remedy}"
+    )
+
+
+def _check_lengths(
+    vectors: FloatArray, texts: Sequence[str | list[str]], name: str
 ) -> None:
-    bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
+    with np.errstate(over="ignore", invalid="ignore"):
+        lengths = np.linalg.norm(vectors, axis=1)
+    bad = np.flatnonzero(~(lengths < _LARGEST_LENGTH))  # NaN is not less either
     if len(bad):
         message = (
-            f"The vector that the {who} returned for {quote(texts[bad[0]])} contains "
-            "NaN or infinity, so it is not finite. Return finite vectors."
+            f"The vector that the {name!r} of ElmoPretrainer returned for "
+            f"{quote(texts[bad[0]])} is not finite or too long for float32: its length "
+            f"is {lengths[bad[0]]:.3g}. Return finite vectors, of unit length if "
+            "possible."
         )
         raise TrainingError(message)

@@ -8,6 +8,7 @@ as users read them. After training the teachers are no longer needed.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,9 +17,8 @@ from torch import Tensor
 
 from sklearn_elmo.errors import TrainingError
 from sklearn_elmo.pretraining.corpus import BEGIN, END, Corpus, EncodedText
-from sklearn_elmo.pretraining.distillation.answers import (
-    Teacher,
-    TokenTeacher,
+from sklearn_elmo.pretraining.distillation.answers import Teacher, TokenTeacher
+from sklearn_elmo.pretraining.distillation.targets import (
     sentence_targets,
     token_targets,
 )
@@ -104,6 +104,7 @@ class TeacherTexts:
         cache: Path,
         *,
         lowercase_share: float = 0.0,
+        resumes: bool = False,
     ) -> "TeacherTexts":
         """Choose sentences, phrases and words, and get their vectors.
 
@@ -117,9 +118,12 @@ class TeacherTexts:
         cache : Path
             An ``.npy`` file for the vectors, see `sentence_targets`.
         lowercase_share : float, default=0.0
+        resumes : bool, default=False
+            Whether a checkpoint is continued, see `sentence_targets`.
         """
         starts, lengths = choose_texts(text, n_texts, generator)
-        vectors = sentence_targets(teacher, _Pieces(text, starts, lengths), cache)
+        pieces = _Pieces(text, starts, lengths)
+        vectors = sentence_targets(teacher, pieces, cache, resumes=resumes)
         return cls(text, starts, lengths, vectors, lowercase_share=lowercase_share)
 
     @classmethod
@@ -132,6 +136,7 @@ class TeacherTexts:
         cache: Path,
         *,
         lowercase_share: float = 0.0,
+        resumes: bool = False,
     ) -> "TeacherTexts":
         """Choose sentences and get the vectors of their words; see `from_teacher`.
 
@@ -142,7 +147,7 @@ class TeacherTexts:
         """
         starts, lengths = _choose_sentences(text, n_texts, generator)
         pieces = _Pieces(text, starts, lengths)
-        vectors = token_targets(teacher, pieces, int(lengths.sum()), cache)
+        vectors = token_targets(teacher, pieces, lengths, cache, resumes=resumes)
         return cls(text, starts, lengths, vectors, lowercase_share=lowercase_share)
 
     def draw(self, n_rows: int, generator: np.random.Generator) -> Sentences:
@@ -186,6 +191,7 @@ class Teachers:
         lowercase_share: float,
         seed: int,
         folder: Path,
+        resumes: bool = False,
     ) -> "Teachers":
         """Get the vectors of each teacher for its own texts; they are kept in a folder.
 
@@ -198,8 +204,10 @@ class Teachers:
         lowercase_share : float
         seed : int
         folder : Path
+        resumes : bool, default=False
+            Whether a checkpoint in the folder is continued.
         """
-        name = f"{corpus.digest[:16]}.npy"
+        name = f"{corpus.digest[:16]}-{seed}.npy"  # the seed chooses the texts
         sentences = tokens = None
         if teacher is not None:
             sentences = TeacherTexts.from_teacher(
@@ -209,6 +217,7 @@ class Teachers:
                 np.random.default_rng([seed, 2]),
                 folder / f"teacher-{name}",
                 lowercase_share=lowercase_share,
+                resumes=resumes,
             )
         if token_teacher is not None:
             tokens = TeacherTexts.from_token_teacher(
@@ -218,8 +227,20 @@ class Teachers:
                 np.random.default_rng([seed, 3]),
                 folder / f"token-teacher-{name}",
                 lowercase_share=lowercase_share,
+                resumes=resumes,
             )
         return cls(sentences, tokens)
+
+    def signature(self) -> dict[str, Any]:
+        """Return what a checkpoint and the run that continues it have in common."""
+        both = {"teacher": self.sentences, "token_teacher": self.tokens}
+        used = {name: texts for name, texts in both.items() if texts is not None}
+        return {
+            **{name: name in used for name in both},
+            "n_teacher_texts": [len(texts.starts) for texts in used.values()],
+            "teacher_width": [texts.vectors.shape[1] for texts in used.values()],
+            "teacher_lowercase_share": [t.lowercase_share for t in used.values()],
+        }
 
     def draw(
         self, n_rows: int, seed: int, step: int
