@@ -53,6 +53,10 @@ CHILD = """
 
 _TOKENS = "texts = [text(40) for _ in range(5_000)]"
 _FEWER = "texts = [text(40) for _ in range(2_500)]"
+_VARIED = (  # lengths as those of English words, for sizes that change
+    "words = np.array([f'{i:x<{1 + chance.poisson(4)}}' for i in range(20_000)]); "
+    + _TOKENS
+)
 _LONG = "import warnings; warnings.simplefilter('ignore')"
 _TOKENIZER = f"{_LONG}; texts = [f'{{i}}' for i in range(500)]"
 _PRETOKENIZED = f"{_LONG}; texts = long_tokens(500)"
@@ -130,12 +134,12 @@ CASES = {
         "[out.write(f'{i:x<1000000} end\\n') for i in range(500)]; out.close()",
         "main(['vectorize', str(file), str(file.with_suffix('.npy'))]) or None",
     ),
-    "adapt, 50k tokens": (
-        _FEWER,
-        "ElmoPretrainer(init='default', max_tokens=50_000, batch_size=32).fit(texts)",
+    "adapt, 40k tokens": (
+        _VARIED,
+        "ElmoPretrainer(init='default', max_tokens=40_000, batch_size=32).fit(texts)",
     ),
     "adapt, 200k tokens": (
-        _TOKENS,
+        _VARIED,
         "ElmoPretrainer(init='default', max_tokens=200_000, batch_size=32).fit(texts)",
     ),
     "learned mix, 800": (_MIX.replace("N,", "800,"), "learn_layer_weights(X, y) and 0"),
