@@ -158,7 +158,7 @@ class ElmoEstimator(TextTransformer):
         return {name: value for name, value in found if not name.startswith("model__")}
 
     def set_params(self, **params: Any) -> Self:
-        """Set the parameters; those of a fitted `model` cannot be set.
+        """Set the parameters; those of `model` cannot be set.
 
         Raises
         ------
@@ -168,8 +168,8 @@ class ElmoEstimator(TextTransformer):
         for name in params:
             if name.startswith("model__"):
                 message = (
-                    f"{type(self).__name__} cannot set {name!r}: its model is fitted "
-                    "and shared by clones. Fit another ElmoPretrainer, and set 'model'."
+                    f"{type(self).__name__} cannot set {name!r}: a model is fitted and "
+                    "shared by clones. Fit another ElmoPretrainer, and set 'model'."
                 )
                 raise InvalidParameterError(message)
         super().set_params(**params)
@@ -178,7 +178,10 @@ class ElmoEstimator(TextTransformer):
     def _warn_of_another_tokenizer(self) -> None:
         """Warn if a model in memory was trained on another kind of tokens."""
         trained = getattr(self.model, "tokenizer", self.tokenizer)
-        if trained == self.tokenizer or "pretokenized" in (trained, self.tokenizer):
+        both = (trained, self.tokenizer)
+        # Clones of callables are not equal.
+        are_callables = not any(isinstance(one, str) for one in both)
+        if trained == self.tokenizer or are_callables or "pretokenized" in both:
             return
         message = (
             f"The model of {type(self).__name__} was trained with tokenizer="

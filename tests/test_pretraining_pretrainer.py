@@ -482,8 +482,8 @@ def test_a_run_without_a_seed_continues_with_the_one_it_drew(tmp_path):
     run = RUN | {"random_state": None, "checkpoint_dir": tmp_path}
     first = ElmoPretrainer(TINY, **(run | {"max_tokens": 80})).fit(texts)
     both = ElmoPretrainer(TINY, **(run | {"max_tokens": 160})).fit(texts)
-    assert [row["step"] for row in both.history_][-1] == 4
-    assert first.history_[-1]["step"] == 2
+    assert both.history_[-1]["step"] > first.history_[-1]["step"]
+    assert both.history_[: len(first.history_)] == first.history_
 
 
 def test_size_beside_init_warns(tiny_model):
@@ -662,7 +662,7 @@ def test_a_token_teacher_may_return_tensors_with_a_gradient(tmp_path):
 
 def noisy(vectors):
     """What another processor may make of the same numbers."""
-    noise = np.random.default_rng().normal(0, 0.01, vectors.shape)
+    noise = np.random.default_rng(0).normal(0, 0.01, vectors.shape)
     return torch.tensor(vectors * (1 + noise)).bfloat16()
 
 
@@ -706,17 +706,44 @@ def test_a_continued_run_has_the_same_teachers(tmp_path, change, named):
         "checkpoint_dir": tmp_path,
     }
     texts = make_sentences(PEOPLE, 60)
-    ElmoPretrainer(TINY, **(run | {"max_tokens": 80})).fit(texts)
+    first = ElmoPretrainer(TINY, **(run | {"max_tokens": 80})).fit(texts)
     vectors = {path: path.read_bytes() for path in tmp_path.glob("*teacher-*.npy")}
     assert len(vectors) == 2
     longer = ElmoPretrainer(TINY, **(run | {"max_tokens": 160} | change))
     if named is None:
-        assert longer.fit(texts).history_[-2]["step"] == 4
+        longer.fit(texts)
+        assert longer.history_[: len(first.history_)] == first.history_
+        assert longer.history_[-1]["step"] > first.history_[-1]["step"]
     else:
         with pytest.raises(TrainingError, match=f"another run: its {named} differs"):
             longer.fit(texts)
     for path, content in vectors.items():
         assert path.read_bytes() == content
+
+
+def test_what_all_vectors_have_in_common_does_not_hide_another_teacher(tmp_path):
+    run = RUN | {"n_teacher_texts": 40, "checkpoint_dir": tmp_path, "max_tokens": 80}
+    texts = make_sentences(PEOPLE, 60)
+
+    def fit(teacher):
+        return ElmoPretrainer(TINY, teacher=teacher, **run).fit(texts)
+
+    fit(lambda texts: 50 + bag_of_letters(texts))
+    fit(lambda texts: torch.tensor(50 + bag_of_letters(texts)).bfloat16())
+    with pytest.raises(TrainingError, match="its teacher differs"):
+        fit(lambda texts: 50 + bag_of_letters(texts)[:, ::-1])
+
+
+def test_a_checkpoint_of_another_run_is_refused_before_the_teacher_is_asked(tmp_path):
+    texts = make_sentences(PEOPLE, 60)
+    run = RUN | {"checkpoint_dir": tmp_path, "max_tokens": 80, "n_teacher_texts": 40}
+    ElmoPretrainer(TINY, teacher=bag_of_letters, **run).fit(texts)
+
+    def never(texts):
+        raise AssertionError
+
+    with pytest.raises(TrainingError, match="random_state differs"):
+        ElmoPretrainer(TINY, teacher=never, **(run | {"random_state": 5})).fit(texts)
 
 
 def test_a_teacher_of_another_width_is_refused_without_the_vectors(tmp_path):
@@ -1087,6 +1114,9 @@ def test_another_tokenizer_than_in_training_is_warned_of(tmp_path):
         warnings.simplefilter("error")
         ElmoVectorizer(pretrainer, tokenizer="whitespace").fit(texts)
         ElmoVectorizer(pretrainer, tokenizer="pretokenized").fit([["a", "b"]])
+        run["tokenizer"] = functools.partial(str.split, sep=" ")
+        pretrainer = ElmoPretrainer(TINY, **run).fit(texts)
+        clone(ElmoVectorizer(pretrainer, tokenizer=run["tokenizer"])).fit(texts)
 
 
 def test_a_vectorizer_refuses_a_pretrainer_that_is_not_fitted_or_was_refitted():

@@ -12,9 +12,15 @@ import polars as pl
 import pytest
 from test_pretraining_pretrainer import PEOPLE, RUN, TINY, make_sentences
 
+from sklearn_elmo.cli import main, tables
 from sklearn_elmo.errors import CorpusError, InvalidParameterError, SklearnElmoWarning
 from sklearn_elmo.pretraining.pretrainer import ElmoPretrainer
-from sklearn_elmo.pretraining.sources import Files, Texts, open_source
+from sklearn_elmo.pretraining.sources import (
+    Files,
+    Texts,
+    check_no_table,
+    open_source,
+)
 
 SENTENCES = make_sentences(PEOPLE, 40)
 
@@ -171,6 +177,18 @@ def test_tables_are_refused_as_training_text(folder, name):
             ElmoPretrainer().fit(X)
         assert name in str(caught.value)
     assert names(open_source(f"texts/{name}", tables=True)) == [f"texts/{name}"]
+
+
+def test_what_the_commands_read_as_a_table_is_one(folder, capsys):
+    suffixes = [name for name, kind in tables._SUFFIXES.items() if kind != "lines"]
+    assert len(suffixes) > 3
+    for suffix in suffixes:
+        with pytest.raises(CorpusError, match="--column"):
+            check_no_table(Path(f"t{suffix}"))
+    for name in ("t.json", "t.xlsx"):  # the commands cannot read these
+        Path(name).write_text('{"id": 1}')
+        assert main(["pretrain", "model", name]) == 1
+        assert "table by its name" in capsys.readouterr().err
 
 
 def test_a_home_folder_is_expanded(folder, monkeypatch):

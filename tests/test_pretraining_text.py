@@ -213,6 +213,16 @@ def test_an_epoch_reads_every_word(n_tokens):
         assert set(words) == set(range(n_tokens))
 
 
+@pytest.mark.parametrize("n_tokens", [3, 21, 30, 500, 2560, 2561, 2688, 5121, 60_000])
+def test_an_epoch_reads_little_more_than_the_text(n_tokens):
+    text = EncodedText(np.arange(n_tokens, dtype=np.int32), ["x"] * n_tokens)
+    streams = BatchStreams.of_at_most(text, n_streams=128, n_steps=20)
+    n_read = streams.steps_per_epoch * streams.tokens_per_step
+    assert n_tokens <= n_read <= 1.1 * n_tokens + 20
+    assert streams.n_streams <= 128
+    assert streams.n_steps <= 20
+
+
 def test_boundaries_have_fixed_numbers():
     text = encode_documents([["x"]], str.split)
     assert text.ids.tolist() == [BEGIN, 2, END]

@@ -257,12 +257,15 @@ def _open_text(arguments: argparse.Namespace) -> "Source":
 
 def _as_table(path: str, arguments: argparse.Namespace) -> Table:
     """Return a file with its format; text files may have any name."""
+    from sklearn_elmo.pretraining.sources import check_no_table
+
     as_table = partial(Table, path, quotes=arguments.quotes)
     try:
         return as_table(format=arguments.format, delimiter=arguments.delimiter)
     except TextValueError:
         if arguments.delimiter is not None:
             raise  # the file has none
+        check_no_table(Path(path))
         return as_table(format="lines")
 
 

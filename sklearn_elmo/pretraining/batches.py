@@ -34,6 +34,18 @@ class BatchStreams:
     n_streams: int
     n_steps: int
 
+    @classmethod
+    def of_at_most(
+        cls, text: EncodedText, n_streams: int, n_steps: int
+    ) -> "BatchStreams":
+        """Return so many streams and steps, or fewer, so that they fit the text."""
+        n_streams = min(n_streams, math.ceil(len(text.ids) / n_steps))
+        most = cls(text, n_streams, n_steps)
+        # Of equal length: a short last step would read much of the text again.
+        return cls(
+            text, n_streams, math.ceil(most.stream_length / most.steps_per_epoch)
+        )
+
     @property
     def stream_length(self) -> int:
         """Words that each stream reads in an epoch."""

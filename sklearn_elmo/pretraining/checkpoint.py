@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ __all__ = [
     "CHECKPOINT_NAME",
     "METRICS_NAME",
     "PREVIOUS_NAME",
+    "check_signature",
     "load_checkpoint",
     "save_checkpoint",
     "to_json_lines",
@@ -104,6 +105,47 @@ def load_checkpoint(folder: Path) -> dict[str, Any] | None:
         "from. Delete it to start again, or choose another checkpoint_dir."
     )
     raise TrainingError(message)
+
+
+def check_signature(
+    folder: Path | None, checkpoint: Mapping[str, Any], expected: Mapping[str, Any]
+) -> None:
+    """Refuse the checkpoint of another run.
+
+    Parameters
+    ----------
+    folder : Path
+        For the message.
+    checkpoint : mapping
+    expected : mapping
+        What the signature of the checkpoint has to contain.
+
+    Raises
+    ------
+    TrainingError
+    """
+    remedy = "Choose another checkpoint_dir, or delete it."
+    found = checkpoint.get("signature")
+    if not isinstance(found, dict):
+        message = (
+            f"The checkpoint in {str(folder)!r} is not of a training run. {remedy}"
+        )
+        raise TrainingError(message)
+    for name, value in expected.items():
+        if name not in found:
+            reason = f"an earlier version, which did not note its {name}"
+        elif found[name] != value:
+            reason = f"another run: its {name} differs{_values(found[name], value)}"
+        else:
+            continue
+        message = f"The checkpoint in {str(folder)!r} is of {reason}. {remedy}"
+        raise TrainingError(message)
+
+
+def _values(found: Any, now: Any) -> str:
+    """Return both values, if they are short."""
+    are_numbers = all(type(value) in (int, float, type(None)) for value in (found, now))
+    return f" ({found}, now {now})" if are_numbers else ""
 
 
 def _read(path: Path) -> dict[str, Any]:

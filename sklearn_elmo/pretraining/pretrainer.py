@@ -23,7 +23,11 @@ from sklearn_elmo.errors import (
 from sklearn_elmo.inference.numerics import pinned_defaults
 from sklearn_elmo.messages import warn_caller
 from sklearn_elmo.models import locate, resolve_device
-from sklearn_elmo.pretraining.checkpoint import load_checkpoint, writing_errors
+from sklearn_elmo.pretraining.checkpoint import (
+    check_signature,
+    load_checkpoint,
+    writing_errors,
+)
 from sklearn_elmo.pretraining.corpus import Corpus, encode_documents
 from sklearn_elmo.pretraining.distillation.answers import Teacher, TokenTeacher
 from sklearn_elmo.pretraining.distillation.teacher import Teachers
@@ -47,7 +51,7 @@ from sklearn_elmo.pretraining.saved_model import (
 )
 from sklearn_elmo.pretraining.settings import Budget, Settings
 from sklearn_elmo.pretraining.sources import open_source
-from sklearn_elmo.pretraining.trainer import Trainer
+from sklearn_elmo.pretraining.trainer import Trainer, run_signature
 from sklearn_elmo.pretraining.vocabulary import Vocabulary
 from sklearn_elmo.pretraining.workspace import (
     choose_seed,
@@ -257,7 +261,9 @@ class ElmoPretrainer(BaseEstimator):
             names one, or an iterable of these. Files are UTF-8, plain or compressed
             (``.gz``, ``.bz2``, ``.xz``, ``.zst``), with one sentence per line; an empty
             line ends a document. All files of a folder and its subfolders are read,
-            except hidden ones; folders and patterns in the order of names.
+            except hidden ones; folders and patterns in the order of names. Tables are
+            refused by their names (``.csv``, ``.jsonl``, ``.parquet``): pass their
+            column of texts, or a pattern that leaves them out.
 
             A str counts as a path if it names an existing file, or if it looks like a
             path: no white space, not a URL, and a separator or an existing folder; or
@@ -528,6 +534,13 @@ class ElmoPretrainer(BaseEstimator):
             device=torch.device(resolve_device(str(self.device))),
             seed=seed,
         )
+        settings = self._settings(initial.frozen_share, seed)
+        if checkpoint is not None:  # before teachers answer for hours
+            check_signature(
+                folder,
+                checkpoint,
+                run_signature(initial.model, settings, corpus, initial.digest),
+            )
         teachers = Teachers.prepare(
             self.teacher,
             self.token_teacher,
@@ -544,7 +557,7 @@ class ElmoPretrainer(BaseEstimator):
                 initial.model,
                 corpus,
                 vocabulary.targets_of(corpus.train.types),
-                self._settings(initial.frozen_share, seed),
+                settings,
                 self._budget(),
                 teachers=teachers,
                 anchor=initial.anchor() if has_anchor else None,

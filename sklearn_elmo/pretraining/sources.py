@@ -24,11 +24,12 @@ from sklearn_elmo.messages import quote
 from sklearn_elmo.plain_files import open_plain_file
 from sklearn_elmo.text import as_texts
 
-__all__ = ["Files", "Source", "Texts", "open_source"]
+__all__ = ["Files", "Source", "Texts", "check_no_table", "open_source"]
 
 _ESTIMATOR = "ElmoPretrainer"
 _TABLE_SUFFIXES = (
-    ".csv", ".tsv", ".tab", ".json", ".jsonl", ".ndjson", ".parquet", ".xlsx",
+    ".csv", ".tsv", ".tab", ".json", ".jsonl", ".ndjson", ".parquet", ".pq", ".arrow",
+    ".feather", ".xls", ".xlsx",
 )  # fmt: skip
 _TEXT_SUFFIXES = (
     *(".txt", ".text", ".tok", ".md", ".zip", ".tar", *_TABLE_SUFFIXES, *SUFFIXES),
@@ -132,7 +133,7 @@ def open_source(X: Any, *, pretokenized: bool = False, tables: bool = False) -> 
     source = X if isinstance(X, Source) else _texts_or_files(X, pretokenized)
     if source is not X and isinstance(source, Files) and not tables:
         for path in source.paths:
-            _check_no_table(path)
+            check_no_table(path)
     return source
 
 
@@ -282,15 +283,16 @@ def _check_plain(path: Path) -> None:
     raise kind(message)
 
 
-def _check_no_table(path: Path) -> None:
+def check_no_table(path: Path) -> None:
+    """Raise a CorpusError if a file is a table by its name."""
     name = path.name.lower()
     for suffix in SUFFIXES:
         name = name.removesuffix(suffix)
     if name.endswith(_TABLE_SUFFIXES):
         message = (
-            f"The training text {_show_path(str(path))} is a table by its name, whose "
-            "lines are not sentences. Pass its column of texts, or use 'sklearn-elmo "
-            "pretrain --column'. If it is plain text, rename it to end with .txt."
+            f"The file {_show_path(str(path))} is a table by its name, whose lines are "
+            "not sentences. Pass its column of texts; the commands read CSV, JSONL and "
+            "Parquet with --column. If it is plain text, rename it to end with .txt."
         )
         raise CorpusError(message)
 

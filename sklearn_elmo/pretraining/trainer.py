@@ -16,6 +16,7 @@ from sklearn_elmo.errors import TrainingError
 from sklearn_elmo.pretraining.batches import BatchStreams
 from sklearn_elmo.pretraining.checkpoint import (
     METRICS_NAME,
+    check_signature,
     save_checkpoint,
     to_json_lines,
     writing_errors,
@@ -34,7 +35,7 @@ from sklearn_elmo.pretraining.settings import (
 )
 from sklearn_elmo.pretraining.step import Losses, TrainingStep
 
-__all__ = ["Trainer"]
+__all__ = ["Trainer", "run_signature"]
 
 logger = logging.getLogger(__name__)
 
@@ -110,7 +111,9 @@ class Trainer:
         self.device = model.softmax_bias.device
         self.history: list[dict[str, Any]] = []
         self.progress = Progress()
-        self.streams = _fitting_streams(corpus, settings)
+        self.streams = BatchStreams.of_at_most(
+            corpus.train, settings.batch_size, settings.n_steps
+        )
         self.states = States.zeros(model.options, self.streams.n_streams, self.device)
         max_characters = model.options.max_characters
         self.character_ids = torch.from_numpy(
@@ -331,37 +334,11 @@ class Trainer:
         return self.progress.seconds * max(0.0, 1 - share) / max(share, 1e-9)
 
     def _signature(self) -> dict[str, Any]:
-        """Return what a checkpoint and the run that continues it have in common."""
-        settings = asdict(self.settings)
-        return {
-            "random_state": settings.pop("seed"),
-            **settings,
-            "options": self.model.options.to_dict(),
-            "corpus": self.corpus.digest,
-            "n_words": len(self.model.softmax_bias),
-            **self.teachers.signature(),
-            "init": self.init_digest,
-        }
+        run = run_signature(self.model, self.settings, self.corpus, self.init_digest)
+        return run | self.teachers.signature()
 
     def _resume(self, content: Mapping[str, Any]) -> None:
-        signature = self._signature()
-        found = content.get("signature")
-        if not isinstance(found, dict):
-            message = (
-                f"The checkpoint in {str(self.folder)!r} is not of a training run. "
-                "Choose another checkpoint_dir, or delete it."
-            )
-            raise TrainingError(message)
-        for name, value in signature.items():
-            if found.get(name) != value:
-                is_number = isinstance(value, int | float)
-                values = f" ({found.get(name)}, now {value})" if is_number else ""
-                message = (
-                    f"The checkpoint in {str(self.folder)!r} is of another run: its "
-                    f"{name} differs{values}. Choose another checkpoint_dir, or delete "
-                    "it."
-                )
-                raise TrainingError(message)
+        check_signature(self.folder, content, self._signature())
         self.model.load_state_dict(content["model"])
         if self.heads is not None:
             self.heads.load_state_dict(content["heads"])
@@ -380,9 +357,19 @@ def _as_dict(states: States | None) -> dict[str, torch.Tensor] | None:
     return None if states is None else vars(states)
 
 
-def _fitting_streams(corpus: Corpus, settings: Settings) -> BatchStreams:
-    """Return streams for a text; fewer or shorter ones if it is short."""
-    n_tokens = len(corpus.train.ids)
-    n_steps = max(1, min(settings.n_steps, n_tokens - 1))
-    n_streams = max(1, min(settings.batch_size, n_tokens // (n_steps + 1)))
-    return BatchStreams(corpus.train, n_streams, n_steps)
+def run_signature(
+    model: LanguageModel, settings: Settings, corpus: Corpus, init_digest: str | None
+) -> dict[str, Any]:
+    """Return what a checkpoint and the run that continues it have in common.
+
+    What the teachers add is not known before they have answered.
+    """
+    named = asdict(settings)
+    return {
+        "random_state": named.pop("seed"),
+        **named,
+        "options": model.options.to_dict(),
+        "corpus": corpus.digest,
+        "n_words": len(model.softmax_bias),
+        "init": init_digest,
+    }

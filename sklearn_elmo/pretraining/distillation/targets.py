@@ -36,8 +36,9 @@ _TEXTS_AT_ONCE = 1024
 _TOKEN_TARGET_DIM = 128
 _TEXTS_TO_FIT = 512  # some ten thousand tokens
 _TEXTS_TO_COMPARE = 8
-# Far below what rounding to bfloat16 costs, far above other encoders' similarity.
+# Rounding to bfloat16 leaves more, and other encoders have far less.
 _LEAST_SIMILARITY = 0.9
+_LEAST_LENGTH = 0.01  # of what is not common; in less there is much rounding
 
 
 def sentence_targets(
@@ -132,7 +133,8 @@ def token_targets(
         del rows
     few = _spread(len(texts), _TEXTS_TO_FIT)
     sample = token_vectors(teacher, [texts[k] for k in few], None)
-    check_varied(len(sample) == 1 or vary(sample, sample[:1]), "token_teacher", "token")
+    units = _unit_rows(sample)
+    check_varied(len(units) == 1 or vary(units, units[:1]), "token_teacher", "token")
     reduction = _Reduction.fit(sample)
     requested = (
         _unit_rows(reduction(token_vectors(teacher, part, sample.shape[1])))
@@ -203,12 +205,17 @@ def _unit_rows(vectors: FloatArray) -> FloatArray:
 
 
 def _similar(kept: Float16Array, found: FloatArray) -> bool:
-    """Return True if most vectors point where those in the file do."""
+    """Return True if most vectors point where those in the file do.
+
+    What all of them have in common is subtracted: it may be common to two teachers.
+    """
     if kept.shape != found.shape:
         return False
     rows = kept.astype(np.float32)
-    not_zero = rows.any(axis=1)  # a teacher may return zeros for some texts
-    cosines = (rows * _unit_rows(found)).sum(axis=1)[not_zero]
+    common = rows.mean(axis=0) if len(rows) > 1 else np.float32(0)
+    rows, others = rows - common, _unit_rows(found) - common
+    differ = np.linalg.norm(rows, axis=1) > _LEAST_LENGTH
+    cosines = (_unit_rows(rows) * _unit_rows(others)).sum(axis=1)[differ]
     return not len(cosines) or bool(np.median(cosines) >= _LEAST_SIMILARITY)
 
 
