@@ -38,7 +38,7 @@ class BatchStreams:
     def of_at_most(
         cls, text: EncodedText, n_streams: int, n_steps: int
     ) -> "BatchStreams":
-        """Return so many streams and steps, or fewer, so that they fit the text."""
+        """Return streams that fit the text, with at most these numbers."""
         n_streams = min(n_streams, math.ceil(len(text.ids) / n_steps))
         most = cls(text, n_streams, n_steps)
         # Of equal length: a short last step would read much of the text again.
