@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from test_pretraining_pretrainer import TINY
 
 from sklearn_elmo.pretraining import freed_memory, trainer
 from sklearn_elmo.pretraining.freed_memory import return_freed_memory
@@ -44,16 +45,7 @@ def test_training_returns_memory_regularly(monkeypatch):
     """Without it, a process held 3 GB after 40,000 tokens, and ever more."""
     calls = []
     monkeypatch.setattr(trainer, "return_freed_memory", lambda: calls.append(1))
-    tiny = {
-        "lstm": {"dim": 16, "projection_dim": 8, "n_layers": 1},
-        "char_cnn": {
-            "activation": "relu",
-            "filters": [[1, 4]],
-            "embedding": {"dim": 4},
-            "max_characters_per_token": 50,
-        },
-    }
     texts = ["the cat sat on the mat"] * 60
     options = {"batch_size": 4, "n_steps": 5, "max_tokens": 600, "random_state": 0}
-    ElmoPretrainer(tiny, **options).fit(texts)
+    ElmoPretrainer(TINY, **options).fit(texts)
     assert len(calls) == 3

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from sklearn_elmo.atomic_files import replacing
+from sklearn_elmo.atomic_files import replacing, write_bytes
 from sklearn_elmo.errors import SklearnElmoWarning, TrainingError
 from sklearn_elmo.messages import warn_caller
 from sklearn_elmo.pretraining.verified_files import (
@@ -24,7 +24,7 @@ __all__ = [
     "check_signature",
     "load_checkpoint",
     "save_checkpoint",
-    "to_json_lines",
+    "write_history",
     "writing_errors",
 ]
 
@@ -161,6 +161,7 @@ def _read(path: Path) -> dict[str, Any]:
     return loaded
 
 
-def to_json_lines(rows: list[dict[str, Any]]) -> str:
-    """Return one JSON object per line."""
-    return "".join(json.dumps(row) + "\n" for row in rows)
+def write_history(folder: Path, rows: list[dict[str, Any]]) -> None:
+    """Write the course of a training, one JSON object per line."""
+    lines = "".join(json.dumps(row) + "\n" for row in rows)
+    write_bytes(folder / METRICS_NAME, lines.encode())

@@ -18,7 +18,7 @@ from sklearn_elmo.atomic_files import replacing, write_bytes
 from sklearn_elmo.bilm.model import BiLm
 from sklearn_elmo.bilm.weights import read_model, write_model
 from sklearn_elmo.errors import ModelFileError
-from sklearn_elmo.pretraining.checkpoint import METRICS_NAME, to_json_lines
+from sklearn_elmo.pretraining.checkpoint import METRICS_NAME, write_history
 from sklearn_elmo.pretraining.network import LanguageModel
 from sklearn_elmo.pretraining.vocabulary import Vocabulary
 
@@ -162,7 +162,7 @@ def save_language_model(
         "n_types": saved.n_types,
     }
     write_bytes(folder / VOCABULARY_NAME, json.dumps(content).encode())
-    write_bytes(folder / METRICS_NAME, to_json_lines(saved.history).encode())
+    write_history(folder, saved.history)
 
 
 def load_language_model(folder: Path) -> SavedModel:

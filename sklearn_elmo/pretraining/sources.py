@@ -130,8 +130,10 @@ def open_source(X: Any, *, pretokenized: bool = False, tables: bool = False) -> 
     >>> open_source(["the cat sat", "the dog sat"])
     Texts(texts=['the cat sat', 'the dog sat'])
     """
-    source = X if isinstance(X, Source) else _texts_or_files(X, pretokenized)
-    if source is not X and isinstance(source, Files) and not tables:
+    if isinstance(X, Source):
+        return X
+    source = _texts_or_files(X, pretokenized)
+    if isinstance(source, Files) and not tables:
         for path in source.paths:
             check_no_table(path)
     return source

@@ -11,14 +11,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from sklearn_elmo.atomic_files import write_bytes
 from sklearn_elmo.errors import TrainingError
 from sklearn_elmo.pretraining.batches import BatchStreams
 from sklearn_elmo.pretraining.checkpoint import (
-    METRICS_NAME,
     check_signature,
     save_checkpoint,
-    to_json_lines,
+    write_history,
     writing_errors,
 )
 from sklearn_elmo.pretraining.corpus import Corpus, EncodedText
@@ -196,8 +194,7 @@ class Trainer:
         }
         save_checkpoint(self.folder, content)
         with writing_errors(self.folder):
-            rows = to_json_lines(self.history).encode()
-            write_bytes(self.folder / METRICS_NAME, rows)
+            write_history(self.folder, self.history)
 
     def perplexity(self, max_tokens: int) -> Perplexity | None:
         """Return the perplexity on the held-out text, None if there is none."""

@@ -35,7 +35,14 @@ from sklearn.metrics import accuracy_score, matthews_corrcoef
 from sklearn.model_selection import StratifiedKFold, train_test_split
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
-from task_data import TEXT_SETS, read_pairs, read_tagged, read_text_set
+from task_data import (
+    TEXT_SETS,
+    cosines,
+    pearson,
+    read_pairs,
+    read_tagged,
+    read_text_set,
+)
 
 from sklearn_elmo import ElmoTokenVectorizer, ElmoVectorizer
 from sklearn_elmo.learned_mix import learn_layer_weights
@@ -162,16 +169,6 @@ def judge_texts(folder: Path, name: str, n_texts: int) -> Iterator[dict[str, obj
             "best C": best,
             "neighbors": neighbors,
         }
-
-
-def cosines(rows: np.ndarray) -> np.ndarray:
-    first, second = np.split(rows, 2)
-    lengths = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
-    return (first * second).sum(axis=1) / np.maximum(lengths, 1e-12)
-
-
-def pearson(a: np.ndarray, b: np.ndarray) -> float:
-    return 100 * float(np.corrcoef(a, b)[0, 1])
 
 
 def judge_similarity(folder: Path) -> Iterator[dict[str, object]]:

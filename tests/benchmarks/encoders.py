@@ -21,7 +21,7 @@ from peers import Encode, read_teachers
 from sklearn.decomposition import PCA
 from sklearn.model_selection import StratifiedKFold
 from sklearn.preprocessing import normalize
-from task_data import TEXT_SETS, read_pairs, read_text_set
+from task_data import TEXT_SETS, cosines, pearson, read_pairs, read_text_set
 from tasks import DENSE_STRENGTHS, Dense, all_labels, few_labels
 
 N_COMPONENTS = 256
@@ -54,8 +54,7 @@ def side_by_side(parts: list[np.ndarray]) -> np.ndarray:
 
 def judge(rows: np.ndarray, y: np.ndarray, task: str, n_folds: int, n_labels: int):
     if task == "sts":
-        first, second = np.split(normalize(rows), 2)
-        return f"{100 * np.corrcoef((first * second).sum(axis=1), y)[0, 1]:.1f}"
+        return f"{pearson(cosines(rows), y):.1f}"
     candidates = [(Dense(rows), (*DENSE_STRENGTHS, 0.1, 0.3))]
     folds = list(StratifiedKFold(n_folds, shuffle=True, random_state=0).split(rows, y))
     accuracy, error = all_labels(candidates, y, folds)

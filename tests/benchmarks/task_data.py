@@ -67,6 +67,18 @@ def read_pairs(folder: Path, part: str) -> tuple[list[str], list[str], np.ndarra
     return first, second, table["score"].to_numpy(dtype=float)
 
 
+def cosines(rows: np.ndarray) -> np.ndarray:
+    """Return the cosine of each row of the first half with its row of the second."""
+    first, second = np.split(rows, 2)
+    lengths = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
+    return (first * second).sum(axis=1) / np.maximum(lengths, 1e-12)
+
+
+def pearson(a: np.ndarray, b: np.ndarray) -> float:
+    """Return 100 times the correlation."""
+    return 100 * float(np.corrcoef(a, b)[0, 1])
+
+
 def read_tagged(
     folder: Path, name: str, part: str, column: int = 1
 ) -> tuple[list[list[str]], list[list[str]]]:

@@ -38,7 +38,9 @@ from task_data import (
     TEXT_SETS,
     TOKEN_SETS,
     TextSet,
+    cosines,
     entities,
+    pearson,
     read_pairs,
     read_tagged,
     read_text_set,
@@ -224,10 +226,7 @@ def judge_similarity(folder: Path, elmos, peers) -> dict[str, dict]:
     first, second, scores = read_pairs(folder, "test")
 
     def correlate(rows: np.ndarray) -> float:
-        a, b = np.split(rows, 2)
-        lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
-        cosine = (a * b).sum(axis=1) / np.maximum(lengths, 1e-12)
-        return 100 * float(np.corrcoef(cosine, scores)[0, 1])
+        return pearson(cosines(rows), scores)
 
     texts = first + second
     known, also_known, _ = read_pairs(folder, "train")
